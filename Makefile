@@ -1,0 +1,48 @@
+# Everything happens in .venv inside this checkout; remove that folder to start afresh.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format lock install install-dev clean
+
+# torch comes first and exactly: a range could fetch a build of several gigabytes.
+$(VENV)/.runtime: requirements/runtime.txt requirements/torch.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements/torch.txt
+	$(BIN)/python -m pip install --quiet -r requirements/runtime.txt
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	$(BIN)/python -m pip install --quiet -r requirements/dev.txt
+	touch $@
+
+install: $(VENV)/.runtime
+install-dev: $(VENV)/.dev
+
+## demo: install, then read a real chest radiograph with the bundled starter models
+demo: $(VENV)/.runtime
+	$(BIN)/hilum read --example --out out
+
+## test: install, then everything that check does, then the fast tests
+test: check
+	$(BIN)/python -m pytest -n auto
+
+## check: format, lint, strict types, import contracts
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+## lock: write the exact versions anew (then look at the difference)
+lock: $(VENV)/.dev
+	$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-annotate --unsafe-package torch --allow-unsafe -o requirements/runtime.txt requirements/runtime.in
+	$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-annotate -o requirements/dev.txt requirements/dev.in
+
+clean:
+	rm -rf $(VENV) out build dist
