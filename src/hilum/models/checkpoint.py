@@ -70,6 +70,21 @@ class FindingSpec(_Strict):
     calibration: Calibration | None = None
 
 
+class ImageTransform(_Strict):
+    """How a reporter's vision tower wants its picture; see `hilum.models.pixels.janus_input`."""
+
+    size: int = Field(gt=0)
+    """Side of the square network input, pixels."""
+    short_side: Literal["truncate", "round"] = "truncate"
+    """How the shorter side becomes whole: the original Janus code truncates, transformers rounds."""
+    min_side: int = 14
+    """Neither side is made shorter than this."""
+    pad_grey: tuple[int, int, int] = (127, 127, 127)
+    """8-bit RGB of the bars that make the picture square."""
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+
 class Capabilities(_Strict):
     """What the model was trained to take; anything else is refused or warned of."""
 
@@ -92,8 +107,12 @@ class CheckpointInfo(_Strict):
     version: str
     demonstration: bool = False
     """True: for trying Hilum out only; a server refuses it outside its demo mode."""
-    prompt_version: str | None = None
+    prompt_version: Literal["janus-pro-cxr/1", "hilum/1"] | None = None
     """Reporter: the prompt rules it was trained with, see `hilum.models.prompt`."""
+    conversation: Literal["deepseek", "chat_template"] = "deepseek"
+    """Reporter: how roles are written: the original code's `sft_format`, or the folder's own chat template."""
+    image: ImageTransform | None = None
+    """Reporter: what its vision tower takes."""
     findings: tuple[FindingSpec, ...] = ()
     """Expert: one entry per output, in the order of the outputs."""
     input_size: int | None = None

@@ -1,0 +1,57 @@
+"""From a radiograph to what a network takes in. Training and reading share this file, so the two never differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from hilum.models.checkpoint import ImageTransform
+
+
+def to_8bit(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Grey values 0..1 as 0..255, rounded; exact for values that came from 8 bits."""
+    return np.rint(pixels * np.float32(255)).astype(np.uint8)
+
+
+def janus_input(image: NDArray[np.float32] | NDArray[np.uint8], transform: ImageTransform) -> torch.Tensor:
+    """A picture as Janus' vision tower takes it.
+
+    The longer side becomes `size` (Pillow's bicubic filter on 8-bit values, as in the original code), the picture is
+    centred on a square of `pad_grey`, scaled to 0..1 and normalised.
+
+    Args:
+        image: float32 ``[H, W]`` in 0..1 (`Radiograph.pixels`), or uint8 ``[H, W, 3]`` RGB.
+        transform: the checkpoint's own numbers.
+
+    Returns:
+        float32 ``[3, size, size]``.
+
+    Source: `VLMImageProcessor` of DeepSeek's Janus; `short_side="round"` is transformers' `JanusImageProcessor`.
+    """
+    if image.ndim == 2:
+        picture = Image.fromarray(to_8bit(image.astype(np.float32, copy=False)))
+    elif image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
+        picture = Image.fromarray(image)
+    else:
+        raise ValueError(f"expected float32 [H, W] or uint8 [H, W, 3], got {image.dtype} {image.shape}")
+    width, height = picture.size
+    longest = max(width, height)
+    # the order of operations is the original's: side / longest * size, then cut off
+    sides = [side / longest * transform.size for side in (width, height)]
+    whole = [round(s) if transform.short_side == "round" else int(s) for s in sides]
+    new_width, new_height = (max(s, transform.min_side) for s in whole)
+    resized = np.asarray(picture.resize((new_width, new_height), Image.Resampling.BICUBIC))
+    if resized.ndim == 2:
+        resized = np.repeat(resized[:, :, None], 3, axis=2)
+
+    side = max(new_width, new_height)
+    square = np.empty((side, side, 3), np.uint8)
+    square[:] = np.asarray(transform.pad_grey, np.uint8)
+    top, left = (side - new_height) // 2, (side - new_width) // 2
+    square[top : top + new_height, left : left + new_width] = resized
+
+    values = square.astype(np.float32) / np.float32(255)
+    values = (values - np.asarray(transform.mean, np.float32)) / np.asarray(transform.std, np.float32)
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
