@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from original_format import write_original
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
@@ -25,3 +26,9 @@ def shared() -> Path:
 def repository() -> Path:
     """The root of the checkout."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def tiny_original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Janus with random weights in the original format: a real reporter, though its words mean nothing."""
+    return write_original(tmp_path_factory.mktemp("janus") / "tiny")

@@ -81,8 +81,13 @@ class Folder:
     chat_template: ChatTemplate | None
 
 
-def resolve(ref: str | Path, *, download: bool = False) -> Path:
+def resolve(ref: str | Path, *, download: bool = False, pickles: bool = False) -> Path:
     """The folder a reference means: a path, "starter", or a hub id.
+
+    Args:
+        ref: the reference.
+        download: allow fetching a hub id.
+        pickles: fetch pickled weights too (for conversion only).
 
     A hub id that is already in the local cache is used from there; anything else is fetched only with `download`.
 
@@ -101,9 +106,10 @@ def resolve(ref: str | Path, *, download: bool = False) -> Path:
         )
     from huggingface_hub import snapshot_download
 
+    files = [*_HUB_FILES, "*.bin"] if pickles else _HUB_FILES
     if not download:
         try:
-            return Path(snapshot_download(str(ref), allow_patterns=_HUB_FILES, local_files_only=True))
+            return Path(snapshot_download(str(ref), allow_patterns=files, local_files_only=True))
         except Exception:  # whatever the reason, it is not here
             raise CheckpointError(
                 f"{ref} is neither a folder nor on this machine. Hilum never downloads silently: give --download "
@@ -111,7 +117,7 @@ def resolve(ref: str | Path, *, download: bool = False) -> Path:
                 Reason.DOWNLOAD_REFUSED,
             ) from None
     try:
-        return Path(snapshot_download(str(ref), allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(str(ref), allow_patterns=files))
     except Exception as error:
         raise CheckpointError(
             f"{ref} could not be downloaded: {type(error).__name__}. Check the name and the connection, or fetch it by "
