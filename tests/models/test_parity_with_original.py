@@ -87,9 +87,7 @@ def test_every_case(reporter: Reporter, fixture: Path, expected: dict, truth: di
         assert written.finish == "length"
 
 
-def test_a_batch_of_different_lengths_gives_the_same_tokens(
-    reporter: Reporter, fixture: Path, expected: dict
-) -> None:
+def test_a_batch_of_different_lengths_gives_the_same_tokens(reporter: Reporter, fixture: Path, expected: dict) -> None:
     cases = expected["cases"]
     prompts = [Prompt(f"{IMAGE_PLACEHOLDER}\n{case['prompt']}", ()) for case in cases]
     pixels = [[janus_input(rgb(fixture, expected, case["image"]), reporter.image_transform)] for case in cases]

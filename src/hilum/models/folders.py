@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jinja2 import TemplateError
+from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from safetensors import SafetensorError, safe_open
 from transformers.models.janus.configuration_janus import JanusConfig, JanusVisionConfig
@@ -53,10 +55,16 @@ class ChatTemplate:
                 piece = piece.removeprefix("\n")  # templates break the line after an image themselves
             if piece:
                 parts.append({"type": "text", "text": piece})
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701  # plain text, no page
-        text = environment.from_string(self.source).render(
-            messages=[{"role": "user", "content": parts}], add_generation_prompt=True
-        )
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        try:
+            text = environment.from_string(self.source).render(
+                messages=[{"role": "user", "content": parts}], add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise CheckpointError(
+                f"The folder's chat template cannot be used ({error}); mend or remove chat_template.jinja.",
+                Reason.CHECKPOINT_UNSAFE if isinstance(error, SecurityError) else Reason.CHECKPOINT_MISMATCH,
+            ) from None
         return f"{SYSTEM_PROMPT}\n\n{text}" if self.system_prompt else str(text)
 
 
@@ -101,7 +109,8 @@ def resolve(ref: str | Path, *, download: bool = False, pickles: bool = False) -
         return path
     if path.exists() or not _HUB_ID.fullmatch(str(ref)):
         raise CheckpointError(
-            f"{ref}: no such model folder; expected a folder, 'starter', or a hub id such as ZrH42/Janus-Pro-CXR-Final.",
+            f"{ref}: no such model folder; expected a folder, 'starter', or a hub id such as "
+            "ZrH42/Janus-Pro-CXR-Final.",
             Reason.CHECKPOINT_MISSING,
         )
     from huggingface_hub import snapshot_download
@@ -222,7 +231,7 @@ def weights(folder: Folder) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _original_config(path: Path, raw: dict[str, Any], tokenizer: JanusTokenizer) -> Any:
-    """transformers' config for an original folder, built from its parts (its own reader gives default sizes)."""
+    """Transformers' config for an original folder, built from its parts (its own reader gives default sizes)."""
     language = dict(raw.get("language_config", {}))
     language.pop("torch_dtype", None)
     language.pop("_attn_implementation", None)

@@ -149,7 +149,9 @@ class Reporter:
         self.chat_template = folder.chat_template
         self.device = next(network.parameters()).device
         if folder.info.image is None:
-            raise CheckpointError(f"{folder.path} does not say how pictures are prepared.", Reason.CHECKPOINT_INCOMPLETE)
+            raise CheckpointError(
+                f"{folder.path} does not say how pictures are prepared.", Reason.CHECKPOINT_INCOMPLETE
+            )
         self.image_transform = folder.info.image
         vision = network.config.vision_config
         self.image_tokens = int((vision.image_size // vision.patch_size) ** 2)

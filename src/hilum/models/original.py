@@ -25,19 +25,21 @@ _TOWERS: dict[str, tuple[int, int, int, int, float, int]] = {
 
 DROPPED = re.compile(r"(gen_|vision_model\.vision_tower\.attn_pool\.)")
 
+_TOWER = r"^vision_model\.vision_tower\."
+_LAYER = r"model.vision_model.encoder.layers.\1."
 _RENAMES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"^vision_model\.vision_tower\.patch_embed\.proj\.", "model.vision_model.embeddings.patch_embedding."),
-        (r"^vision_model\.vision_tower\.norm\.", "model.vision_model.post_layernorm."),
-        (r"^vision_model\.vision_tower\.blocks\.(\d+)\.norm([12])\.", r"model.vision_model.encoder.layers.\1.layer_norm\2."),
-        (r"^vision_model\.vision_tower\.blocks\.(\d+)\.attn\.proj\.", r"model.vision_model.encoder.layers.\1.self_attn.projection_layer."),
-        (r"^vision_model\.vision_tower\.blocks\.(\d+)\.mlp\.", r"model.vision_model.encoder.layers.\1.mlp."),
+        (_TOWER + r"patch_embed\.proj\.", "model.vision_model.embeddings.patch_embedding."),
+        (_TOWER + r"norm\.", "model.vision_model.post_layernorm."),
+        (_TOWER + r"blocks\.(\d+)\.norm([12])\.", _LAYER + r"layer_norm\2."),
+        (_TOWER + r"blocks\.(\d+)\.attn\.proj\.", _LAYER + "self_attn.projection_layer."),
+        (_TOWER + r"blocks\.(\d+)\.mlp\.", _LAYER + "mlp."),
         (r"^aligner\.layers\.0\.", "model.aligner.fc1."),
         (r"^language_model\.model\.", "model.language_model."),
         (r"^language_model\.lm_head\.", "lm_head."),
     )
-)  # fmt: skip
+)
 _QKV = re.compile(r"^vision_model\.vision_tower\.blocks\.(\d+)\.attn\.qkv\.(weight|bias)$")
 _POSITIONS = "vision_model.vision_tower.pos_embed"
 _ALIGNER = re.compile(r"^aligner\.layers\.(\d+)\.")

@@ -12,7 +12,8 @@ from hilum.models.checkpoint import ImageTransform
 
 def to_8bit(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Grey values 0..1 as 0..255, rounded; exact for values that came from 8 bits."""
-    return np.rint(pixels * np.float32(255)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(pixels * np.float32(255)).astype(np.uint8)
+    return levels
 
 
 def janus_input(image: NDArray[np.float32] | NDArray[np.uint8], transform: ImageTransform) -> torch.Tensor:
@@ -52,6 +53,6 @@ def janus_input(image: NDArray[np.float32] | NDArray[np.uint8], transform: Image
     top, left = (side - new_height) // 2, (side - new_width) // 2
     square[top : top + new_height, left : left + new_width] = resized
 
-    values = square.astype(np.float32) / np.float32(255)
-    values = (values - np.asarray(transform.mean, np.float32)) / np.asarray(transform.std, np.float32)
-    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+    values = torch.from_numpy(square).permute(2, 0, 1).to(torch.float32) / 255
+    mean, std = torch.tensor(transform.mean)[:, None, None], torch.tensor(transform.std)[:, None, None]
+    return ((values - mean) / std).contiguous()

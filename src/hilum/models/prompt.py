@@ -114,15 +114,14 @@ def build_prompt(
     """
     version: PromptVersion = info.prompt_version or "janus-pro-cxr/1"
     named, notices = _choose_images(study, info.capabilities)
-    lines: list[str]
-    if len(named) == 1:
-        lines = [IMAGE_PLACEHOLDER]
-    else:
-        lines = [f"{place}: {IMAGE_PLACEHOLDER}" for place, _ in named]
+    lines = [IMAGE_PLACEHOLDER] if len(named) == 1 else [f"{place}: {IMAGE_PLACEHOLDER}" for place, _ in named]
     if indication is not None and indication.strip():
         if not info.capabilities.indication:
             notices.append(
-                Notice("indication_untrained", "This reporter was not trained with an indication in its prompt; it was given one.")
+                Notice(
+                    "indication_untrained",
+                    "This reporter was not trained with an indication in its prompt; it was given one.",
+                )
             )
         lines.append(quote_indication(indication))
     lines.append(instruction(findings, version))
@@ -139,6 +138,10 @@ def _choose_images(study: Study, able: Capabilities) -> tuple[list[tuple[str, Ra
     if lateral and frontal and not trained_lateral:
         notices.append(_left_out("lateral_not_used", len(lateral), "lateral", "was trained on frontal images only"))
         lateral = []
+    if lateral and not frontal and not trained_lateral:
+        notices.append(
+            Notice("lateral_only", "The study has no frontal image and this reporter was trained on frontal ones only.")
+        )
     if prior and not able.prior:
         notices.append(_left_out("prior_not_used", len(prior), "prior", "was not trained with prior images"))
         prior = []

@@ -15,7 +15,9 @@ _HEADING = re.compile(
     r"(?:^|(?<=\n))[ \t]*(?:\d{1,2}[.)][ \t]*)?[#*_]{0,4}[ \t]*"
     + _WORD.format("line")
     + r"[ \t]*[*_]{0,4}[ \t]*(?::[*_]{0,4}|[-–—](?=[ \t])|(?=\n|$))"
-    + r"|(?:(?<=[.!?\s])|^)[*_]{0,4}(?P<inline>FINDINGS?|Findings?|IMPRESSIONS?|Impressions?|CONCLUSIONS?)[*_]{0,4}[ \t]*:[*_]{0,4}",
+    + r"|(?:(?<=[.!?\s])|^)[*_]{0,4}"
+    + _WORD.format("inline")
+    + r"[*_]{0,4}[ \t]*:[*_]{0,4}",
     re.IGNORECASE,
 )
 _INLINE_CASED = re.compile(r"FINDINGS?|Findings?|IMPRESSIONS?|Impressions?|CONCLUSIONS?")
@@ -65,10 +67,14 @@ class Report:
         if not text.strip():
             problems.append(Notice("empty_report", "The text is empty."))
         elif not headings:
-            problems.append(Notice("no_sections", "The text has no FINDINGS or IMPRESSION heading; all of it is shown as FINDINGS."))
+            problems.append(
+                Notice("no_sections", "The text has no FINDINGS or IMPRESSION heading; all of it is shown as FINDINGS.")
+            )
             parts["findings"].append(lead)
         elif lead:
-            problems.append(Notice("text_before_sections", "Text stands before the first heading; it was put into FINDINGS."))
+            problems.append(
+                Notice("text_before_sections", "Text stands before the first heading; it was put into FINDINGS.")
+            )
             parts["findings"].append(lead)
         for index, (_, end, section) in enumerate(headings):
             stop = headings[index + 1][0] if index + 1 < len(headings) else len(text)
@@ -76,7 +82,12 @@ class Report:
         for section in ("findings", "impression"):
             n = sum(1 for h in headings if h[2] == section)
             if n > 1:
-                problems.append(Notice(f"repeated_{section}", f"The {section.upper()} heading stands {n} times; the sections were joined."))
+                problems.append(
+                    Notice(
+                        f"repeated_{section}",
+                        f"The {section.upper()} heading stands {n} times; the sections were joined.",
+                    )
+                )
         joined = {section: _tidy("\n".join(p for p in texts if p)) for section, texts in parts.items()}
         for section, content in joined.items():
             if not content and text.strip() and headings:
