@@ -56,3 +56,25 @@ def janus_input(image: NDArray[np.float32] | NDArray[np.uint8], transform: Image
     values = torch.from_numpy(square).permute(2, 0, 1).to(torch.float32) / 255
     mean, std = torch.tensor(transform.mean)[:, None, None], torch.tensor(transform.std)[:, None, None]
     return ((values - mean) / std).contiguous()
+
+
+def expert_input(pixels: NDArray[np.float32], size: int) -> torch.Tensor:
+    """A picture as the expert takes it.
+
+    The picture is squeezed into a square, as the public sets it is trained on already are, and keeps all of its area;
+    grey values get the scale of EfficientNet-lite, whose ImageNet weights the expert starts from.
+
+    Args:
+        pixels: float32 ``[H, W]`` in 0..1 (`Radiograph.pixels`).
+        size: side of the network's input.
+
+    Returns:
+        float32 ``[1, size, size]``, about -1..1.
+
+    Source: mean 127 and deviation 128 of 255, efficientnet_lite_builder.py in github.com/tensorflow/tpu.
+    """
+    picture = torch.tensor(pixels, dtype=torch.float32)[None, None]
+    resized = torch.nn.functional.interpolate(
+        picture, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+    )
+    return ((resized[0] * 255 - 127) / 128).contiguous()
