@@ -1,1 +1,75 @@
-"""Room under construction."""
+"""The command `hilum`: one file per command group, no logic.
+
+Exit status: 0 all read, 1 the work could not start or stopped (a model, a device, a package), 2 wrong usage, 3 some
+files or studies failed and the others are done, 130 interrupted.
+
+Heavy imports happen inside the commands, so that `hilum --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from hilum._version import __version__
+from hilum.cli import models, read, train
+from hilum.errors import HilumError, UsageError
+
+app = typer.Typer(
+    name="hilum",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("read")(read.read)
+app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hilum {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Read chest radiographs: findings from an expert classifier, a draft report from a Janus model.
+
+    For research. Drafts are written by a model and are not for diagnosis.
+    """
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line on standard error, never a traceback."""
+    _be_quiet()
+    try:
+        app()
+    except HilumError as error:
+        from hilum.reporting.text import printable
+
+        typer.echo(f"hilum: {printable(error.message)}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _be_quiet() -> None:
+    """No network unless asked for, no chatter of libraries; whoever sets these variables or `-W` is obeyed."""
+    quiet = {
+        "HF_HUB_OFFLINE": "0" if "--download" in sys.argv else "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")

@@ -1,1 +1,6 @@
-"""Room under construction."""
+"""What every self-contained HTML page shares: escaping templates, inline SVG, the look. No torch, no network."""
+
+from hilum.pages.svg import bar, reliability
+from hilum.pages.template import render
+
+__all__ = ["bar", "reliability", "render"]

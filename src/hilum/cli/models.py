@@ -1,0 +1,102 @@
+"""`hilum models`: what is bundled, what a checkpoint says of itself, whether it is whole, converting one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hilum.models.checkpoint import CheckpointInfo
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, show, verify and convert models.")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the bundled models."""
+    from hilum.models.checkpoint import MANIFEST, STARTERS, read_info
+
+    for manifest in sorted(STARTERS.glob(f"*/{MANIFEST}")):
+        info = read_info(manifest.parent)
+        megabytes = sum(p.stat().st_size for p in manifest.parent.iterdir() if p.is_file()) / 1e6
+        demo = "  for demonstration only" if info.demonstration else ""
+        typer.echo(f"{info.kind:9} starter  {info.name} {info.version}  {megabytes:.1f} MB{demo}")
+
+
+@app.command()
+def show(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or starter for the bundled ones.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print hilum.json as it is.")] = False,
+) -> None:
+    """Show what a checkpoint says of itself: findings and thresholds, capabilities, licence, provenance."""
+    from hilum.models.checkpoint import MANIFEST, STARTERS, read_info
+
+    folders = [p.parent for p in sorted(STARTERS.glob(f"*/{MANIFEST}"))] if model == "starter" else [Path(model)]
+    for folder in folders:
+        if (folder / MANIFEST).exists():
+            info = read_info(folder)
+        else:
+            from hilum.models.folders import open_folder
+
+            info = open_folder(folder).info
+        if as_json:
+            typer.echo(info.model_dump_json(by_alias=True, exclude_none=True, indent=2))
+        else:
+            _describe(info)
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint folder.")]) -> None:
+    """Check every file of a checkpoint against the hashes in its hilum.json."""
+    from hilum.models.checkpoint import verify as verify_checkpoint
+
+    info = verify_checkpoint(folder)
+    typer.echo(f"{folder}: {info.kind} {info.name} {info.version}: all {len(info.files)} files are as listed.")
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="A Janus folder (original or Hugging Face format) or hub id.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The checkpoint folder to make.")],
+    download: Annotated[bool, typer.Option("--download", help="Allow fetching IN from the hub.")] = False,
+) -> None:
+    """Write a Janus checkpoint of another format, pickled weights included, as a Hilum checkpoint folder."""
+    from hilum.models.convert import convert as convert_checkpoint
+
+    info = convert_checkpoint(source, out, download=download)
+    typer.echo(f"{out}: {info.kind} {info.name}, {len(info.files)} files. Read with it: hilum read PATH --model {out}")
+
+
+def _describe(info: CheckpointInfo) -> None:
+    able = info.capabilities
+    lines = [
+        ("kind", info.kind + (", for demonstration only" if info.demonstration else "")),
+        ("licence", info.licence or "not stated"),
+        ("views", ", ".join(view.value for view in able.views)),
+        ("images per report", str(able.max_images) if info.kind == "reporter" else ""),
+        ("prior images", ("yes" if able.prior else "no") if info.kind == "reporter" else ""),
+        ("youngest patient", "not stated" if able.min_age_years is None else f"{able.min_age_years:g} years"),
+        ("grey values", able.intensity.replace("_", " ")),
+        ("prompt", info.prompt_version or ""),
+        ("input", f"{info.input_size} px" if info.input_size else ""),
+        *((name, str(value)) for name, value in info.provenance.items() if isinstance(value, str | int | float)),
+    ]
+    typer.echo(f"{info.name} {info.version}")
+    for name, value in lines:
+        if value:
+            typer.echo(f"  {name:18} {value}")
+    if info.findings:
+        typer.echo(f"  {'finding':28} inject  positives  calibrated")
+    for spec in info.findings:
+        if spec.assessed:
+            inject = "-" if spec.thresholds.inject is None else f"{spec.thresholds.inject:.2f}"
+            positives = "-" if spec.n_positive is None else str(spec.n_positive)
+            typer.echo(f"  {spec.name:28} {inject:>6}  {positives:>9}  {'yes' if spec.calibration else 'no'}")
+        else:
+            typer.echo(f"  {spec.name:28} not assessed: {spec.reason or 'not trained'}")

@@ -1,0 +1,366 @@
+"""The heart: studies in, drafts out, one after the other, models loaded once.
+
+File -> pixels (in the decoder's child process) -> gate -> expert -> prompt -> reporter -> draft with its checks. The
+models load in a thread of their own while the first files are decoded.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilum._version import __version__
+from hilum.errors import HilumError, InputError, Reason
+from hilum.imaging import Decoder, find_images, group_studies
+from hilum.labeling import template_draft
+from hilum.records import NAMES, Assessment, Notice, Radiograph, Report, Study
+from hilum.reporting.checks import denial_notices
+from hilum.reporting.gate import refuse_unsuitable, study_notices, takes_laterals, with_prior
+from hilum.reporting.result import (
+    AI_DRAFT,
+    Failure,
+    FindingsSource,
+    ImageSummary,
+    ModelIdentity,
+    StudyResult,
+    Timings,
+    digest_of,
+)
+from hilum.reporting.settings import TEMPLATE, ReadSettings, given_assessments, injected
+
+if TYPE_CHECKING:
+    from hilum.models.checkpoint import CheckpointInfo
+    from hilum.models.expert import Expert
+    from hilum.models.janus import Generation, Reporter
+    from hilum.models.prompt import Prompt
+
+log = logging.getLogger(__name__)
+
+# Drafts written together: a step of decoding costs four drafts little more than one, and memory stays bounded.
+BATCH = 4
+
+
+# The files that will be read together as one study, for every study, known before any model is loaded.
+Plan = tuple[tuple[Path, ...], ...]
+
+
+@dataclass(slots=True)
+class _Work:
+    """A study on its way."""
+
+    study: Study
+    decode_s: float
+    notices: list[Notice]
+    assessments: tuple[Assessment, ...] = ()
+    heatmaps: Mapping[tuple[int, str], NDArray[np.float32]] = field(default_factory=dict)
+    expert_s: float = 0.0
+    other_s: float = 0.0
+    prompt: Prompt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    expert: Expert | None
+    reporter: Reporter | None
+
+    @property
+    def infos(self) -> list[CheckpointInfo]:
+        return [model.info for model in (self.expert, self.reporter) if model is not None]
+
+
+class Reader:
+    """Reads studies with models loaded once; a context manager.
+
+    Results come in the order of the files, a few at a time. A file that cannot be decoded, or a study at which a model
+    fails, becomes a `Failure` and costs nothing else.
+
+    Args:
+        settings: what to read with.
+
+    Attributes:
+        files_done: how many files the outcomes so far account for.
+    """
+
+    def __init__(self, settings: ReadSettings | None = None) -> None:
+        self.settings = settings or ReadSettings()
+        self.files_done = 0
+        self._stack = ExitStack()
+        self._decoder = Decoder(self.settings.limits)
+        self._loading: Future[_Models] | None = None
+        self._prior: tuple[Study | None, list[Notice]] = (None, [])
+
+    def __enter__(self) -> Reader:
+        """Start the decoder's process; it gets ready while we go on."""
+        self._stack.enter_context(self._decoder)
+        self._decoder.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop the decoder's process and the loading thread."""
+        self._stack.close()
+
+    def plan(self, paths: Iterable[str | Path]) -> Plan:
+        """Find the files and put together those of one study, by their headers alone.
+
+        Args:
+            paths: DICOM, PNG, JPEG or TIFF files, or folders of them. DICOM files with one Study Instance UID are one
+                study; any other picture is a study of its own, unless `one_study` is set.
+
+        Returns:
+            The files of each study, in the order given.
+        """
+        files = find_images([Path(path) for path in paths])
+        if self.settings.one_study or len(files) < 2:
+            return (tuple(files),) if files else ()
+        self._start_loading()  # many headers take a while
+        studies: dict[str, list[Path]] = {}
+        for number, file in enumerate(files):
+            studies.setdefault(self._decoder.study_uid(file) or f"file {number}", []).append(file)
+        return tuple(map(tuple, studies.values()))
+
+    def read(self, paths: Iterable[str | Path]) -> Iterator[StudyResult | Failure]:
+        """Read files and folders.
+
+        Args:
+            paths: see `plan`.
+
+        Yields:
+            one `StudyResult` per study, and one `Failure` per file or study that could not be read.
+
+        Raises:
+            CheckpointError, CapabilityError, DependencyError: a model cannot be loaded.
+        """
+        yield from self.run(self.plan(paths))
+
+    def run(self, plan: Plan) -> Iterator[StudyResult | Failure]:
+        """Read what `plan` put together; yields and raises as `read`."""
+        if not plan:
+            return
+        self._start_loading()
+        yield from self._read_prior()
+        waiting: list[_Work | Failure] = []
+        n_files = 0
+        for files in plan:
+            waiting += self._prepare(files)
+            n_files += len(files)
+            if sum(isinstance(item, _Work) for item in waiting) >= BATCH:
+                yield from self._finish(waiting, n_files)
+                waiting, n_files = [], 0
+        yield from self._finish(waiting, n_files)
+
+    def _start_loading(self) -> None:
+        if self._loading is None:
+            pool = self._stack.enter_context(ThreadPoolExecutor(1, "hilum-load"))
+            self._loading = pool.submit(_load, self.settings)
+
+    @property
+    def _models(self) -> _Models:
+        """The models, once they are loaded; raises what loading them raised."""
+        if self._loading is None:
+            raise RuntimeError("the models were never asked for")
+        return self._loading.result()
+
+    def _decode(self, files: Sequence[Path]) -> tuple[list[Radiograph], list[Failure], float]:
+        """Radiographs, failures, and the seconds both took."""
+        started = time.perf_counter()
+        images: list[Radiograph] = []
+        failures: list[Failure] = []
+        for file in files:
+            try:
+                images.append(self._decoder.read(file))
+            except InputError as error:
+                failures.append(Failure.of(str(file), error))
+        return images, failures, time.perf_counter() - started
+
+    def _read_prior(self) -> list[Failure]:
+        """Decode the prior, if one was given; one that cannot be read is a failure, and the drafts go on without."""
+        if self.settings.prior is None:
+            return []
+        images, failures, _ = self._decode(find_images([self.settings.prior]))
+        if images:
+            self._prior = (group_studies(images, one_study=True)[0], [])
+        else:
+            self._prior = (
+                None,
+                [Notice("prior_not_read", "The prior could not be read; the draft was written without it.")],
+            )
+        return failures
+
+    def _prepare(self, files: Sequence[Path]) -> list[_Work | Failure]:
+        """Everything up to the prompt, for the files of one study."""
+        images, failures, decode_s = self._decode(files)
+        out: list[_Work | Failure] = list(failures)
+        if not images:
+            return out
+        study = group_studies(images, one_study=True)[0]
+        notices: list[Notice] = []
+        if failures:
+            notices.append(
+                Notice(
+                    "incomplete_study",
+                    f"{len(failures)} of the study's {len(files)} files could not be read; see failures.",
+                )
+            )
+        models = self._models
+        try:
+            out.append(self._consult(models, _Work(study, decode_s, notices)))
+        except Exception as error:
+            out.append(_failure(study, error))
+        return out
+
+    def _consult(self, models: _Models, work: _Work) -> _Work:
+        """Gate, expert and prompt."""
+        settings = self.settings
+        started = time.perf_counter()
+        refuse_unsuitable(work.study, models.infos)
+        prior, prior_notices = with_prior(work.study, self._prior[0])
+        study = work.study = replace(work.study, prior=prior, indication=settings.indication)
+        if models.expert is not None:
+            before = time.perf_counter()
+            said = {a.name: a for a in models.expert.assess(study.radiographs)}
+            work.assessments = tuple(said[name] for name in NAMES)
+            if settings.heatmaps:
+                work.heatmaps = _heatmaps(models.expert, study, work.assessments)
+            work.expert_s = time.perf_counter() - before
+        else:
+            work.assessments = given_assessments(settings.findings or ())
+        work.notices += study_notices(study, models.infos, work.assessments) + self._prior[1] + prior_notices
+        if models.reporter is not None:
+            given = settings.findings is not None
+            names = injected(work.assessments, given=given) if given or models.expert is not None else None
+            work.prompt = models.reporter.prompt(study, names, indication=settings.indication)
+            work.notices += work.prompt.notices
+        elif settings.indication or prior:
+            work.notices.append(Notice("template_findings_only", "The template uses neither indication nor prior."))
+        work.other_s = time.perf_counter() - started - work.expert_s
+        return work
+
+    def _finish(self, waiting: Sequence[_Work | Failure], n_files: int) -> Iterator[StudyResult | Failure]:
+        """The drafts of what waits, in its order."""
+        drafted = iter(self._draft([item for item in waiting if isinstance(item, _Work)]))
+        self.files_done += n_files
+        for item in waiting:
+            yield item if isinstance(item, Failure) else next(drafted)
+
+    def _draft(self, works: Sequence[_Work]) -> list[StudyResult | Failure]:
+        """Drafts for a batch; when the batch fails, study by study, so that only the guilty one is lost."""
+        if not works:
+            return []
+        models = self._models
+        if models.reporter is None:
+            return [self._result(work, None, 0.0) for work in works]
+        started = time.perf_counter()
+        try:
+            prompts = [work.prompt for work in works if work.prompt is not None]
+            generations = models.reporter.generate(prompts, max_new_tokens=self.settings.max_new_tokens)
+        except Exception as error:
+            if len(works) == 1:
+                return [_failure(works[0].study, error)]
+            log.info("a batch of %d failed with %s; once more, one by one", len(works), type(error).__name__)
+            return [outcome for work in works for outcome in self._draft([work])]
+        share = (time.perf_counter() - started) / len(works)
+        return [self._result(work, one, share) for work, one in zip(works, generations, strict=True)]
+
+    def _result(self, work: _Work, generation: Generation | None, draft_s: float) -> StudyResult:
+        """Put together what is known of a study."""
+        started = time.perf_counter()
+        models, settings, study = self._models, self.settings, work.study
+        report = template_draft(work.assessments) if generation is None else Report.parse(generation.text)
+        result = StudyResult(
+            source=study.source,
+            study_uid=study.uid,
+            radiographs=tuple(ImageSummary.of(image) for image in study.radiographs),
+            findings=work.assessments,
+            findings_source=_findings_source(settings),
+            report=report,
+            token_ids=None if generation is None else tuple(generation.token_ids),
+            prompt=None if generation is None else generation.prompt,
+            expert=_identity(models.expert.info) if models.expert else None,
+            reporter=_identity(models.reporter.info) if models.reporter else ModelIdentity(TEMPLATE, __version__, None),
+            timings=Timings(),
+            warnings=(),
+            study=study if settings.heatmaps else None,
+            heatmaps=work.heatmaps,
+        )
+        drafted = generation.notices if generation else ()
+        denials = denial_notices((report.findings_text, report.impression_text), result.unassessed)
+        own_s = work.decode_s + work.expert_s + work.other_s + draft_s + time.perf_counter() - started
+        return replace(
+            result,
+            warnings=(AI_DRAFT, *work.notices, *drafted, *report.problems, *denials),
+            timings=Timings(
+                decode=work.decode_s,
+                expert=work.expert_s,
+                vision=generation.vision_s if generation else 0.0,
+                prefill=generation.prefill_s if generation else 0.0,
+                generate=generation.generate_s if generation else 0.0,
+                total=own_s,
+            ),
+        )
+
+
+def _load(settings: ReadSettings) -> _Models:
+    """Load what the settings ask for; the heavy imports happen here, off the main thread."""
+    expert: Expert | None = None
+    reporter: Reporter | None = None
+    if settings.use_expert and settings.expert is not None:
+        from hilum.models.expert import load_expert
+
+        expert = load_expert(settings.expert)
+    if settings.model != TEMPLATE:
+        from hilum.models.janus import load_reporter
+
+        reporter = load_reporter(
+            settings.model, device=settings.device, precision=settings.precision, download=settings.download
+        )
+    return _Models(expert, reporter)
+
+
+def _findings_source(settings: ReadSettings) -> FindingsSource:
+    if settings.findings is not None:
+        return "given"
+    return "expert" if settings.use_expert else "none"
+
+
+def _heatmaps(
+    expert: Expert, study: Study, assessments: Sequence[Assessment]
+) -> dict[tuple[int, str], NDArray[np.float32]]:
+    """Heat maps of every scored finding on every image the expert looked at."""
+    names = [a.name for a in assessments if a.score is not None]
+    return {
+        (index, name): values
+        for index, image in enumerate(study.radiographs)
+        if image in study.frontals or takes_laterals(expert.info)
+        for name, values in expert.heatmaps(image, names).items()
+    }
+
+
+def _identity(info: CheckpointInfo) -> ModelIdentity:
+    return ModelIdentity(info.name, info.version, digest_of(info.files))
+
+
+def _failure(study: Study, error: Exception) -> Failure:
+    """A study that a model failed at, as a row of failures; the traceback goes to the debug log."""
+    log.debug("reading a study failed", exc_info=error)
+    if isinstance(error, HilumError):
+        return Failure.of(study.source, error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return Failure(
+            study.source,
+            Reason.MEMORY_LIMIT,
+            "The model ran out of memory on this study; ask for fewer new tokens, or read with --device cpu.",
+        )
+    return Failure(
+        study.source,
+        Reason.INTERNAL,
+        f"Reading stopped at an error inside Hilum ({type(error).__name__}); the others went on. Please report it.",
+    )

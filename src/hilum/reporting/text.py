@@ -1,0 +1,168 @@
+"""A result as text for a person: 80 columns, no colour off a terminal, ASCII where blocks cannot be shown."""
+
+from __future__ import annotations
+
+import re
+from typing import IO
+
+from rich.console import Console
+from rich.text import Text
+
+from hilum.records import NO_FINDING, Assessment
+from hilum.reporting.checks import mark_denials
+from hilum.reporting.result import AI_DRAFT, Failure, ModelIdentity, StudyResult
+
+_BAR_WIDTH = 24
+# Control characters, bidirectional overrides and lone surrogates: a file must not steer the terminal.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Text that came from a file or path, safe to print: control characters become ``\x1b`` and the like."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def console_for(stream: IO[str]) -> Console:
+    """A console that writes to `stream`: colour only on a terminal, 80 columns elsewhere."""
+    width = None if stream.isatty() else 80
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def print_study(console: Console, result: StudyResult) -> None:
+    """Print one study: its images, findings, draft, warnings, models and times."""
+    marks = _marks(console)
+    _print(console, Text(printable(result.source), "bold"))
+    for image in result.radiographs:
+        spacing = "spacing unknown"
+        if image.spacing_mm:
+            spacing = f"{image.spacing_mm[0]:.3g} x {image.spacing_mm[1]:.3g} mm"
+        name = f"{printable(image.file)}: " if len(result.radiographs) > 1 else ""
+        view = "view unknown" if image.view == "unknown" else image.view
+        _print(console, Text(f"{name}{view}, {image.width} x {image.height} pixels, {spacing}", "dim"), indent=2)
+    console.print()
+    _print_findings(console, result, marks)
+    _print_report(console, result)
+    _print_warnings(console, result)
+    _print(console, Text(f"Expert    {_model(result.expert)}", "dim"), hang=10)
+    _print(console, Text(f"Reporter  {_model(result.reporter)}", "dim"), hang=10)
+    times = ", ".join(f"{name} {value:.2f}" for name, value in result.timings.as_dict().items())
+    _print(console, Text(f"Seconds   {times}", "dim"), hang=10)
+
+
+def print_failure(console: Console, failure: Failure) -> None:
+    """Print why a file or study was not read."""
+    _print(console, Text.assemble(("Not read: ", "bold red"), printable(failure.source)))
+    _print(console, Text(f"{printable(failure.message)} [{failure.code.value}]"), indent=2)
+
+
+def _print(console: Console, text: Text, indent: int = 0, hang: int = 0) -> None:
+    """Print wrapped text without trailing spaces; every line indented, all but the first by `hang` more."""
+    lines = text.wrap(console, max(console.width - indent - hang, 20), overflow="fold")
+    for number, line in enumerate(lines):
+        line.rstrip()
+        console.print(
+            Text(" " * (indent + (hang if number else 0))) + line, no_wrap=True, overflow="ignore", crop=False
+        )
+
+
+def _marks(console: Console) -> dict[str, str]:
+    """What bars are drawn with; ASCII where the stream's encoding has no block characters."""
+    blocks = {"full": "█", "empty": "·", "tick": "│", "dot": "●"}
+    try:
+        "".join(blocks.values()).encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return {"full": "#", "empty": ".", "tick": "|", "dot": "*"}
+    return blocks
+
+
+def _print_findings(console: Console, result: StudyResult, marks: dict[str, str]) -> None:
+    if result.findings_source == "none":
+        _print(console, Text.assemble(("FINDINGS OF THE EXPERT", "bold"), ("  none was asked", "dim")))
+    elif result.findings_source == "given":
+        given = ", ".join(a.name for a in result.findings if a.present)
+        _print(console, Text.assemble(("FINDINGS GIVEN", "bold"), ("  by the caller, not by the expert", "dim")))
+        _print(console, Text(given or "none present"), indent=2)
+    else:
+        calibrated = any(a.probability is not None for a in result.findings)
+        note = f"  scores{'' if calibrated else ', not probabilities'}; {marks['tick']} is the threshold"
+        _print(console, Text.assemble(("FINDINGS OF THE EXPERT", "bold"), (note, "dim")))
+        # present ones first, each group in the set's own order
+        for a in sorted((a for a in result.findings if a.assessed), key=lambda a: not a.present):
+            _print(console, _row(a, marks))
+        if result.unassessed:
+            _print(console, Text(f"Not assessed: {', '.join(result.unassessed)}", "dim"), indent=2, hang=14)
+    console.print()
+
+
+def _row(a: Assessment, marks: dict[str, str]) -> Text:
+    """Name, bar, score, and what follows from it."""
+    style = "bold yellow" if a.present else ""
+    row = Text(f"{marks['dot'] if a.present else ' '} {a.name:28}", style)
+    row.append_text(_bar(a, marks))
+    row.append(f"{'' if a.score is None else format(a.score, '.2f'):>6}", style)
+    if a.probability is not None:
+        row.append(f"  p {a.probability:.2f}", style)
+    if a.name == NO_FINDING and a.score is None:
+        row.append(f"  {'present' if a.present else 'no'} (derived)", style)
+    elif a.present:
+        row.append(f"  {presence(a)}", style)
+    return row
+
+
+def presence(a: Assessment) -> str:
+    """How a present finding is called: implied where not its own score but another finding made it so."""
+    below = a.score is not None and a.threshold is not None and a.score < a.threshold
+    return "present (implied)" if below else "present"
+
+
+def _bar(a: Assessment, marks: dict[str, str]) -> Text:
+    """The score as a bar on 0..1 with a tick where the threshold lies."""
+    if a.score is None:
+        return Text(" " * _BAR_WIDTH)
+    filled = round(a.score * _BAR_WIDTH)
+    tick = None if a.threshold is None else min(int(a.threshold * _BAR_WIDTH), _BAR_WIDTH - 1)
+    bar = Text()
+    for i in range(_BAR_WIDTH):
+        if i == tick:
+            bar.append(marks["tick"], "bold")
+        elif i < filled:
+            bar.append(marks["full"], "yellow" if a.present else "")
+        else:
+            bar.append(marks["empty"], "dim")
+    return bar
+
+
+def _print_report(console: Console, result: StudyResult) -> None:
+    _print(console, Text.assemble(("DRAFT REPORT", "bold"), "  ", (AI_DRAFT.message.rstrip("."), "bold red")))
+    for title, section in (("FINDINGS", result.report.findings_text), ("IMPRESSION", result.report.impression_text)):
+        _print(console, Text(title, "bold"), indent=2)
+        body = Text("" if section else "(empty)", "" if section else "dim")
+        for sentence in mark_denials(printable(section), result.unassessed):
+            words = sentence.text.rstrip()
+            body.append(words, "underline" if sentence.denies else "")
+            if sentence.denies:
+                body.append(f" [not assessed: {', '.join(sentence.denies)}]", "yellow")
+            body.append(sentence.text[len(words) :])
+        _print(console, body, indent=2)
+    console.print()
+
+
+def _print_warnings(console: Console, result: StudyResult) -> None:
+    """All but what the draft's own lines already say: the banner and the marked sentences."""
+    said = (AI_DRAFT.code, "denies_unassessed")
+    shown = [notice.message for notice in result.warnings if notice.code not in said]
+    for image in result.radiographs:
+        where = f"{image.file}: " if len(result.radiographs) > 1 else ""
+        shown += [f"{where}{notice.message}" for notice in image.warnings]
+    if shown:
+        _print(console, Text("WARNINGS", "bold"))
+        for message in shown:
+            _print(console, Text(f"- {printable(message)}"), indent=2, hang=2)
+        console.print()
+
+
+def _model(model: ModelIdentity | None) -> str:
+    if model is None:
+        return "none"
+    digest = f", sha256 {model.digest[:12]}" if model.digest else ""
+    return printable(f"{model.name} {model.version}{digest}")
