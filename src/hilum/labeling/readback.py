@@ -110,8 +110,7 @@ def _index() -> tuple[dict[str, dict[str, LabelState]], tuple[tuple[re.Pattern[s
     exact |= {table.silent.findings.casefold(): {}, table.silent.impression.casefold(): {}}
     frames = []
     for frame in table.frame:
-        # longest first, so that "airspace consolidation" is not read as far as "consolidation" only
-        nouns = sorted(_owner(table, frame), key=len, reverse=True)
+        nouns = _owner(table, frame)
         one = f"(?:{'|'.join(map(re.escape, nouns))})"
         several = f"{one}(?:(?:, {one})+,)? {frame.join} {one}"
         for text in frame.text:

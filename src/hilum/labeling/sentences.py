@@ -125,7 +125,7 @@ def _deny(names: Sequence[str], table: PhraseTable, taste: Taste) -> list[str]:
     sentences: list[str] = []
     for item in table.statement:
         wide = item.section == "findings" and len(item.says) > 1 and set(item.says.values()) == {_ABSENT}
-        if wide and set(item.says) <= set(left) and taste.chance(0.7):
+        if wide and set(item.says) <= set(left) and taste.chance(0.5):
             sentences.append(taste.pick(item.text))
             left = [name for name in left if name not in item.says]
     one_by_one = {1: 0.5, 2: 0.3}.get(len(left), 0.0)
