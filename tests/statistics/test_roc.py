@@ -161,3 +161,15 @@ def test_interval_covers_as_often_as_it_says():
         found = auc(labels, rng.normal(labels, 1))
         hits += found.low <= truth <= found.high
     assert 0.93 <= hits / 2000 <= 0.97
+
+
+@pytest.mark.slow
+def test_paired_test_errs_as_often_as_it_says():
+    rng = np.random.default_rng(3)
+    labels = np.r_[np.ones(40), np.zeros(120)]
+    false_alarms = 0
+    for _ in range(2000):
+        shared = rng.normal(labels, 1)
+        found = paired_auc(labels, shared + rng.normal(size=160), shared + rng.normal(size=160))
+        false_alarms += found.p < 0.05
+    assert 0.04 <= false_alarms / 2000 <= 0.06
