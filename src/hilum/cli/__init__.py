@@ -53,9 +53,9 @@ def main() -> None:
     """Run the command; an error of ours is one line on standard error, never a traceback."""
     _be_quiet()
     try:
-        app()
+        app(prog_name="hilum")
     except HilumError as error:
-        from hilum.reporting.text import printable
+        from hilum.pages import printable
 
         typer.echo(f"hilum: {printable(error.message)}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -120,8 +120,9 @@ def read(
 def _run(reader: Reader, plan: Plan, output: Format, out: Path | None) -> bool:
     """Read, print and write as results come; True if nothing failed."""
     from hilum.cli.progress import progress_bar
+    from hilum.pages import printable
     from hilum.reporting import Failure, OutputFolder, ReadResult, render_page
-    from hilum.reporting.text import console_for, print_failure, print_study, printable
+    from hilum.reporting.text import console_for, print_failure, print_study
 
     done: list[StudyResult] = []
     failures: list[Failure] = []

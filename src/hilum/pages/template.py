@@ -10,15 +10,17 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from hilum.pages.printable import printable
+
 HERE = Path(__file__).parent / "templates"
 
 
 def render(folder: Path, name: str, /, **context: Any) -> str:
     """Render `folder/name.html.j2`, with `name.css` and `name.js` beside it where they exist, as one file.
 
-    The template extends `base.html.j2` and fills its blocks. Values are escaped unless they are `Markup`. The page's
-    content security policy names the hash of its one style sheet and one script: nothing else can run, and nothing is
-    fetched, so neither `style=` attributes nor `on...=` handlers work in a template.
+    The template extends `base.html.j2` and fills its blocks. Values are made printable and escaped unless they are
+    `Markup`. The page's content security policy names the hash of its one style sheet and one script: nothing else can
+    run, and nothing is fetched, so neither `style=` attributes nor `on...=` handlers work in a template.
 
     Args:
         folder: where the template lies.
@@ -31,6 +33,7 @@ def render(folder: Path, name: str, /, **context: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, HERE]),
         autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -12,7 +12,7 @@ from hilum.pages import bar, render
 from hilum.records import NO_FINDING, Assessment, Study
 from hilum.reporting.checks import mark_denials
 from hilum.reporting.result import AI_DRAFT, StudyResult
-from hilum.reporting.text import presence, printable
+from hilum.reporting.text import presence
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # The pictures of one page together stay below this, so that the page stays below 5 MB in base64.
@@ -75,7 +75,7 @@ def _images(result: StudyResult, study: Study) -> list[dict[str, Any]]:
         # width and height stand in the IHDR chunk, bytes 16 to 23 of a PNG file
         shown.append(
             {
-                "file": printable(summary.file),
+                "file": summary.file,
                 "view": "view unknown" if summary.view == "unknown" else summary.view,
                 "width": summary.width,
                 "height": summary.height,

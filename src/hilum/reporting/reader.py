@@ -236,7 +236,10 @@ class Reader:
         work.notices += study_notices(study, models.infos, work.assessments) + self._prior[1] + prior_notices
         if models.reporter is not None:
             given = settings.findings is not None
-            names = injected(work.assessments, given=given) if given or models.expert is not None else None
+            names = None
+            if given or models.expert is not None:
+                version = models.reporter.info.prompt_version
+                names = injected(work.assessments, given=given, prompt_version=version)
             work.prompt = models.reporter.prompt(study, names, indication=settings.indication)
             work.notices += work.prompt.notices
         elif settings.indication or prior:

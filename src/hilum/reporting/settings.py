@@ -81,11 +81,13 @@ def given_assessments(names: tuple[str, ...]) -> tuple[Assessment, ...]:
     )
 
 
-def injected(assessments: tuple[Assessment, ...], *, given: bool) -> list[str]:
-    """The names that go into the prompt: every present finding, in alphabetical order.
+def injected(assessments: tuple[Assessment, ...], *, given: bool, prompt_version: str | None) -> list[str]:
+    """The names that go into the prompt: every present finding, in the order the reporter was trained with.
 
-    The order is that of the authors' own example, "Lung Opacity, Pleural Effusion, Pleural Other, Pneumothorax,
-    Support Devices", which is also that of MIMIC-CXR's label tables. An expert's No Finding is derived from the
-    others being absent, which an empty list says already; only one that a caller gave is passed on.
+    That is the order of `hilum.records.NAMES` for prompts of version hilum/1, and alphabetical otherwise: the authors'
+    own example is "Lung Opacity, Pleural Effusion, Pleural Other, Pneumothorax, Support Devices", the order of
+    MIMIC-CXR's label tables. An expert's No Finding is derived from the others being absent, which an empty list says
+    already; only one that a caller gave is passed on.
     """
-    return sorted(a.name for a in assessments if a.present and (given or a.name != NO_FINDING))
+    names = [a.name for a in assessments if a.present and (given or a.name != NO_FINDING)]
+    return names if prompt_version == "hilum/1" else sorted(names)

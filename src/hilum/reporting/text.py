@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import IO
 
 from rich.console import Console
 from rich.text import Text
 
+from hilum.pages import printable
 from hilum.records import NO_FINDING, Assessment
 from hilum.reporting.checks import mark_denials
 from hilum.reporting.result import AI_DRAFT, Failure, ModelIdentity, StudyResult
 
 _BAR_WIDTH = 24
-# Control characters, bidirectional overrides and lone surrogates: a file must not steer the terminal.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    r"""Text that came from a file or path, safe to print: control characters become ``\x1b`` and the like."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def console_for(stream: IO[str]) -> Console:

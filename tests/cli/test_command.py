@@ -1,0 +1,81 @@
+"""The command as a shell sees it: fast help, exit status, one line for an error."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hilum._version import __version__
+
+HEAVY = ("torch", "transformers", "numpy", "pydicom", "rich", "pydantic", "jinja2")
+
+
+def hilum(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "hilum", *arguments], capture_output=True, text=True, **options)
+
+
+def test_version():
+    done = hilum("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"hilum {__version__}\n", "")
+
+
+def test_help_loads_nothing_heavy():
+    code = f"""
+import sys
+from hilum.cli import app
+try:
+    app(["--help"])
+except SystemExit:
+    pass
+print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+    assert "read " in done.stdout
+    assert "models " in done.stdout
+    assert "train " in done.stdout
+
+
+def test_help_answers_at_once():
+    best = min(_seconds("--help") for _ in range(5))
+    assert best < 0.3
+
+
+def _seconds(*arguments):
+    started = time.perf_counter()
+    hilum(*arguments)
+    return time.perf_counter() - started
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["read"], "give files or folders, or --example"),
+        (["read", "x.png", "--findings", "Edema,Scoliosis"], "'Scoliosis' is not a finding"),
+        (["read", "x.png", "--findings", "No Finding,Edema"], "No Finding cannot stand beside"),
+        (["read", "x.png", "--model", "template", "--no-expert"], "leave the expert on, or give findings"),
+        (["read", "x.png", "--max-new-tokens", "0"], "--max-new-tokens"),
+        (["read", "x.png", "--device", "tpu"], "--device"),
+        (["read", "x.png", "--format", "xml"], "--format"),
+        (["read", "--no-such-option"], "no-such-option"),
+        (["dance"], "dance"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_no_traceback(arguments, words):
+    done = hilum(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("words", "expected"), [("hilum mo", {"models"}), ("hilum models ver", {"verify"})])
+def test_completion_knows_the_commands(words, expected):
+    asked = {"_HILUM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    assert set(hilum(env=os.environ | asked).stdout.split()) == expected
+
+
+def test_completion_script_is_for_this_command():
+    assert "complete -o default -F _hilum_completion hilum" in hilum("--show-completion", "bash").stdout

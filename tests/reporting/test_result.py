@@ -1,0 +1,93 @@
+"""The JSON contract: complete, ordered, finite, ASCII, and as its schema says."""
+
+import hashlib
+import json
+import math
+import subprocess
+from dataclasses import replace
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from hilum.errors import CheckpointError, FormatError, Reason
+from hilum.records import NAMES, Assessment
+from hilum.reporting import Failure, ReadResult
+from hilum.reporting.result import digest_of
+
+
+@pytest.fixture(scope="module")
+def validator():
+    schema = json.loads(files("hilum.reporting").joinpath("read.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def document(*studies, failures=()):
+    return json.loads(ReadResult(studies, tuple(failures)).to_json())
+
+
+def test_the_document_follows_its_schema(validator, result):
+    failure = Failure.of("x.dcm", FormatError("Not an image.", Reason.UNKNOWN_FORMAT))
+    validator.validate(document(result, failures=[failure]))
+    validator.validate(document())
+
+
+def test_keys_come_in_the_documented_order(result):
+    data = document(result)
+    assert list(data) == ["schema", "studies", "failures"]
+    (study,) = data["studies"]
+    assert list(study) == [
+        "source", "study_uid", "radiographs", "findings", "findings_source", "report", "prompt", "models", "timings_s",
+        "warnings",
+    ]  # fmt: skip
+    assert list(study["radiographs"][0]) == ["file", "view", "height", "width", "spacing_mm", "warnings"]
+    assert list(study["findings"][0]) == ["name", "score", "probability", "threshold", "present", "assessed"]
+    assert list(study["report"]) == ["findings", "impression", "raw", "token_ids"]
+    assert list(study["models"]) == ["expert", "reporter"]
+    assert list(study["timings_s"]) == ["decode", "expert", "vision", "prefill", "generate", "total"]
+    assert [f["name"] for f in study["findings"]] == list(NAMES)
+
+
+def test_paths_and_text_survive_whatever_they_hold(result):
+    text = ReadResult((result,), ()).to_json()
+    assert text.isascii()
+    assert json.loads(text)["studies"][0]["source"] == result.source
+
+
+def test_unassessed_findings_are_null_and_the_schema_holds_to_it(validator, result):
+    data = document(result)
+    finding = next(f for f in data["studies"][0]["findings"] if not f["assessed"])
+    assert (finding["score"], finding["probability"], finding["present"]) == (None, None, None)
+    finding["present"] = False
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(data)
+
+
+def test_the_schema_asks_for_the_banner_on_every_draft(validator, result):
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(document(replace(result, warnings=result.warnings[1:])))
+
+
+def test_numbers_json_cannot_hold_are_refused(result):
+    bad = tuple(replace(f, score=math.nan) if f.name == "Edema" else f for f in result.findings)
+    with pytest.raises(ValueError, match="Edema"):
+        replace(result, findings=bad)
+    with pytest.raises(ValueError, match="all 14"):
+        replace(result, findings=(Assessment.unassessed("Edema"),))
+
+
+def test_a_failure_carries_its_reason():
+    failure = Failure.of("a.dcm", CheckpointError("gone", Reason.CHECKPOINT_MISSING))
+    assert failure.as_dict() == {"source": "a.dcm", "code": "checkpoint_missing", "message": "gone"}
+
+
+def test_digest_is_what_sha256sum_gives(tmp_path):
+    for name, content in (("b.json", b"{}"), ("a.bin", b"\x00\x01")):
+        (tmp_path / name).write_bytes(content)
+    digests = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in tmp_path.iterdir()}
+    shell = subprocess.run(
+        "sha256sum a.bin b.json | sha256sum", shell=True, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert digest_of(digests) == shell.stdout.split()[0]
+    assert digest_of({}) is None
