@@ -14,7 +14,7 @@ from hilum.errors import CheckpointError, Reason
 from hilum.models.prompt import IMAGE_PLACEHOLDER
 
 # Names, not numbers: ids differ between checkpoints. These are DeepSeek's own, used where the folder names none.
-_DEFAULTS = {
+DEFAULT_TOKENS = {
     "bos_token": "<｜begin▁of▁sentence｜>",
     "eos_token": "<｜end▁of▁sentence｜>",
     "pad_token": "<｜▁pad▁｜>",
@@ -43,11 +43,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _token_names(folder: Path) -> dict[str, str]:
     """The special tokens as the folder's files name them."""
-    names = dict(_DEFAULTS)
+    names = dict(DEFAULT_TOKENS)
     for source in (read_json(folder / "special_tokens_map.json"), read_json(folder / "tokenizer_config.json")):
         extra = source.get("extra_special_tokens")
         for mapping in (source, extra if isinstance(extra, Mapping) else {}):
-            for key in _DEFAULTS:
+            for key in DEFAULT_TOKENS:
                 value = mapping.get(key)
                 if isinstance(value, Mapping):  # AddedToken written out
                     value = value.get("content")

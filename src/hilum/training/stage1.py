@@ -10,117 +10,34 @@ A plain loop over one process; the three stages at full size come with a later p
 
 from __future__ import annotations
 
-import json
 import math
 import random
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional
 
-from hilum.corpora.image_table import LabelledImage
-from hilum.errors import TrainingError
-from hilum.labeling import compose
+from hilum._version import __version__
+from hilum.corpora.image_table import LabelledImage, digest, held_out, read_image_table
+from hilum.errors import DataError, TrainingError, UsageError
+from hilum.imaging import Decoder
+from hilum.labeling import grammar_version
+from hilum.models.checkpoint import Capabilities, CheckpointInfo, ImageTransform
+from hilum.models.convert import write_reporter
+from hilum.models.folders import Folder
 from hilum.models.janus import JanusReader
-from hilum.models.prompt import IMAGE_PLACEHOLDER, PromptVersion, instruction, render_deepseek
-from hilum.models.tokens import JanusTokenizer
-from hilum.records import NAMES, NO_FINDING, LabelState
+from hilum.models.pixels import janus_input
+from hilum.records import View
+from hilum.training.fresh import fresh_network, write_tokenizer
 from hilum.training.recipe import Stage1Recipe
+from hilum.training.samples import IGNORED, SampleMaker, augment, collate
+from hilum.training.warm_up import warm_up_vision
 
-IGNORED = -100  # torch's cross entropy leaves out these targets
 Progress = Callable[[dict[str, float]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One training text: which picture, the prompt's ids, and the answer's ids with end-of-text."""
-
-    image: int
-    prompt: list[int]
-    answer: list[int]
-
-
-def label_states(image: LabelledImage, assessed: Sequence[str]) -> dict[str, LabelState]:
-    """What the table says of the assessed findings: listed ones are present, the others absent; No Finding derived."""
-    states = {
-        name: LabelState.PRESENT if name in image.labels else LabelState.ABSENT
-        for name in assessed
-        if name != NO_FINDING
-    }
-    return states
-
-
-def corrupt(present: Sequence[str], assessed: Sequence[str], rng: random.Random) -> list[str]:
-    """The same findings with one wrong: a present one left out or an absent one added, with equal chance."""
-    absent = [name for name in assessed if name not in present and name != NO_FINDING]
-    drop = bool(present) and (not absent or rng.random() < 0.5)
-    changed = set(present)
-    if drop:
-        changed.remove(rng.choice(list(present)))
-    elif absent:
-        changed.add(rng.choice(absent))
-    return [name for name in NAMES if name in changed]
-
-
-class SampleMaker:
-    """Makes training samples from labelled pictures; the same seed gives the same samples."""
-
-    def __init__(
-        self,
-        images: Sequence[LabelledImage],
-        assessed: Sequence[str],
-        tokenizer: JanusTokenizer,
-        image_tokens: int,
-        recipe: Stage1Recipe,
-    ) -> None:
-        self.images = images
-        self.assessed = assessed
-        self.tokenizer = tokenizer
-        self.image_tokens = image_tokens
-        self.conditioning = recipe.conditioning
-        self.version: PromptVersion = recipe.network.prompt_version
-        self._prompts: dict[str, list[int]] = {}
-
-    def make(self, index: int, rng: random.Random) -> Sample:
-        """A sample for picture `index`."""
-        states = label_states(self.images[index], self.assessed)
-        present = [name for name in NAMES if states.get(name) is LabelState.PRESENT]
-        told: list[str] | None = present
-        draw = rng.random()
-        if draw < self.conditioning.without_expert:
-            told = None
-        elif draw < self.conditioning.without_expert + self.conditioning.corrupted:
-            told = corrupt(present, self.assessed, rng)
-        report = compose(states, seed=rng.getrandbits(32), assessed=self.assessed)
-        answer = self.tokenizer.tokenizer.encode(" " + report.format(), add_special_tokens=False).ids
-        return Sample(index, self._prompt_ids(told), [*answer, self.tokenizer.eos])
-
-    def _prompt_ids(self, told: list[str] | None) -> list[int]:
-        text = instruction(told, self.version)
-        if text not in self._prompts:
-            self._prompts[text] = self.tokenizer.encode(
-                render_deepseek(f"{IMAGE_PLACEHOLDER}\n{text}"), self.image_tokens
-            )
-        return self._prompts[text]
-
-
-def collate(samples: Sequence[Sample], pad: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, mask and targets ``[B, T]``, padded on the right; the loss sees the answers only."""
-    length = max(len(s.prompt) + len(s.answer) for s in samples)
-    ids = torch.full((len(samples), length), pad)
-    mask = torch.zeros_like(ids)
-    targets = torch.full_like(ids, IGNORED)
-    for row, sample in enumerate(samples):
-        start, stop = len(sample.prompt), len(sample.prompt) + len(sample.answer)
-        ids[row, :stop] = torch.tensor(sample.prompt + sample.answer)
-        mask[row, :stop] = 1
-        targets[row, start:stop] = torch.tensor(sample.answer)
-    return ids, mask, targets
 
 
 def answer_loss(
@@ -138,33 +55,6 @@ def answer_loss(
     chosen = wanted != IGNORED
     logits = network.lm_head(hidden[:, :-1][chosen])
     return functional.cross_entropy(logits.float(), wanted[chosen])
-
-
-def augment(pixels: torch.Tensor, generator: torch.Generator, strength: float) -> torch.Tensor:
-    """Small shifts, scales, turns and grey-value changes; never a flip, since left and right matter.
-
-    Args:
-        pixels: ``[B, 3, S, S]`` normalised.
-        generator: source of chance.
-        strength: 0 (none) to 1.
-    """
-    if strength == 0:
-        return pixels
-    n = pixels.shape[0]
-
-    def between(low: float, high: float) -> torch.Tensor:
-        return low + (high - low) * torch.rand(n, generator=generator)
-
-    angle = between(-0.12, 0.12) * strength
-    scale = 1 + between(-0.1, 0.1) * strength
-    shift = torch.stack([between(-0.08, 0.08), between(-0.08, 0.08)], 1) * strength
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
-    grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
-    moved = functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    gain = (1 + between(-0.15, 0.15) * strength)[:, None, None, None]
-    offset = (between(-0.15, 0.15) * strength)[:, None, None, None]
-    return (moved * gain + offset).clamp(-1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +97,9 @@ def fit(
         lr=options.learning_rate,
         betas=(0.9, 0.95),
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_cosine(step, options.warmup, options.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: _warm_cosine(step, options.warmup, options.steps)
+    )
     order: list[int] = []
     smoothed = math.nan
     started = time.perf_counter()
@@ -240,3 +132,80 @@ def _warm_cosine(step: int, warmup: int, steps: int) -> float:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def read_pictures(images: Sequence[LabelledImage], transform: ImageTransform) -> torch.Tensor:
+    """Every picture as the network takes it, ``[N, 3, S, S]``, through the same way as at reading time."""
+    with Decoder() as decoder:
+        return torch.stack([janus_input(decoder.read(image.path).pixels, transform) for image in images])
+
+
+def train_stage1(recipe: Stage1Recipe, out: Path, progress: Progress | None = None) -> CheckpointInfo:
+    """Train a fresh reporter and write its checkpoint folder; `out` appears whole or not at all.
+
+    Args:
+        recipe: data, sizes, settings.
+        out: a folder that does not exist yet, or is empty.
+        progress: called now and then with what there is to show.
+
+    Raises:
+        UsageError: `out` is not empty.
+        DataError: the table or a picture cannot be used.
+        TrainingError: the loss is not a number.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists and is not empty; give a new folder.")
+    sizes, data = recipe.network, recipe.data
+    table = data.root / data.table
+    images = [
+        image
+        for image in read_image_table(table, data.root / data.images, data.labels)
+        if image.age_years is None or image.age_years >= recipe.minimum_age_years
+    ]
+    train = [i for i, image in enumerate(images) if not held_out(image.patient, recipe.held_out)]
+    if not train:
+        raise DataError(f"{table} leaves no picture to train on; check held_out and minimum_age_years.")
+    transform = ImageTransform(size=sizes.image_size)
+    pixels = read_pictures(images, transform)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as work:
+        source = Path(work)
+        tokenizer = write_tokenizer(source, recipe.assessed, sizes.vocabulary, recipe.optimiser.seed)
+        network = fresh_network(sizes, tokenizer, recipe.optimiser.seed)
+        if recipe.warm_up.epochs:
+            targets = torch.tensor([[float(name in image.labels) for name in recipe.assessed] for image in images])
+            warm_up_vision(network, pixels, targets, train, recipe.warm_up, recipe.optimiser.seed, progress)
+        image_tokens = (sizes.image_size // sizes.patch_size) ** 2
+        maker = SampleMaker(images, recipe.assessed, tokenizer, image_tokens, recipe.conditioning, sizes.prompt_version)
+        result = fit(network, maker, pixels, train, recipe, progress)
+        info = CheckpointInfo(
+            kind="reporter",
+            name=sizes.name,
+            version=sizes.version,
+            demonstration=True,
+            prompt_version=sizes.prompt_version,
+            image=transform,
+            capabilities=Capabilities(
+                views=(View.PA, View.AP), intensity="mixed", min_age_years=recipe.minimum_age_years
+            ),
+            provenance={
+                "stage_history": ["stage1"],
+                "recipe": recipe.model_dump(mode="json", exclude={"data": {"root"}}),
+                "table_sha256": digest(table),
+                "pictures": len(train),
+                "patients": len({images[i].patient for i in train}),
+                "held_out_patients": len({i.patient for i in images} - {images[i].patient for i in train}),
+                "grammar": grammar_version(),
+                "hilum": __version__,
+                "final_loss": round(result.loss, 4),
+            },
+            licence=sizes.licence,
+        )
+        folder = Folder(source, "hilum", network.config, info, tokenizer, None)
+        target = source / "checkpoint"
+        target.mkdir()
+        info = write_reporter(target, network.to(torch.bfloat16), folder, info)
+        if out.exists():
+            out.rmdir()
+        target.rename(out)
+    return info
