@@ -39,10 +39,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-## lock: write the exact versions anew (then look at the difference)
+## lock: write the exact versions anew (then look at the difference); torch stands alone in requirements/torch.txt
+COMPILE = $(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --unsafe-package torch
 lock: $(VENV)/.dev
-	$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-annotate --unsafe-package torch --allow-unsafe -o requirements/runtime.txt requirements/runtime.in
-	$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-annotate -o requirements/dev.txt requirements/dev.in
+	$(COMPILE) --allow-unsafe -c requirements/torch.txt -o requirements/runtime.txt pyproject.toml
+	$(COMPILE) -o requirements/dev.txt requirements/dev.in
 
 clean:
 	rm -rf $(VENV) out build dist
