@@ -1,1 +1,58 @@
-"""Room under construction."""
+"""The one way from a file to pixels: DICOM, PNG, JPEG and TIFF become `Radiograph`s, bad files one error each.
+
+Files are read in a child process (`Decoder`); this process never parses them. What was decided or found on the way
+stands in `Radiograph.warnings` as notices with these codes:
+
+============================= ================================================================================
+code                          meaning
+============================= ================================================================================
+``body_part``                 the file names a body part other than the chest
+``burned_in``                 the file says that text is burned into the pixels
+``charset_undeclared``        texts beyond ASCII without a declared character set
+``child``                     the patient is under 18
+``colour``                    the picture is coloured; its brightness was used
+``excess_pixel_data``         more pixel data than declared; the rest was ignored
+``fewer_bits``                a 16-bit picture that uses fewer bits was scaled by those
+``fluoroscopy``               the modality is RF
+``frame_removed``             a frame of paper, screen or transparency around a picture was cut off
+``full_range``                no window: the range of values was spread from black to white
+``mirrored``                  Patient Orientation says that sides are swapped
+``modality_undeclared``       the file does not say that it is a radiograph (OT, SC or no modality)
+``multi_frame``               several frames or pages; the first was read
+``patient_conflict``          one Study Instance UID, several patients
+``presentation_conflict``     Photometric Interpretation and Presentation LUT Shape disagree
+``presentation_lut_ignored``  the Presentation LUT is invalid
+``quality_control``           the file says that it is a quality-control image
+``reduced_depth``             16 bits per colour channel, of which 8 were read
+``rescale_ignored``           Rescale Slope or Intercept is zero or not a number
+``several_windows``           several windows or VOI LUTs; the first was used
+``small``                     less than 256 pixels on a side
+``study_uid_missing``         a DICOM file without Study Instance UID
+``transparency``              partly transparent; composed on black
+``unusual_view``              decubitus or oblique
+``view_conflict``             the named view and Patient Orientation disagree
+``view_from_description``     the view was taken from descriptive text
+``view_from_orientation``     the view was taken from Patient Orientation
+``voi_function_unknown``      the VOI LUT Function is not DICOM's; taken as LINEAR
+``voi_lut_ignored``           the VOI LUT is invalid
+``window_blank``              the window leaves no contrast and was not used
+``window_invalid``            the window has no valid centre and width and was not used
+============================= ================================================================================
+"""
+
+from hilum.imaging.decoder import Decoder, read_radiograph
+from hilum.imaging.example import example_path
+from hilum.imaging.folders import find_images
+from hilum.imaging.limits import Limits
+from hilum.imaging.png import encode_png
+from hilum.imaging.studies import group_studies
+
+__all__ = [
+    "Decoder",
+    "Limits",
+    "encode_png",
+    "example_path",
+    "find_images",
+    "group_studies",
+    "read_radiograph",
+]
