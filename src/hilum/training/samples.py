@@ -1,4 +1,4 @@
-"""Training samples of a reporter: what it is asked about a picture, what it should answer, and the tensors of a batch."""
+"""Training samples of a reporter: what it is asked about a picture, what it should answer, a batch's tensors."""
 
 from __future__ import annotations
 

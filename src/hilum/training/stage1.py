@@ -47,7 +47,9 @@ def answer_loss(
 
     Args:
         network: the reporter.
-        ids, mask, targets: ``[B, T]``, see `collate`.
+        ids: ``[B, T]``, see `collate`.
+        mask: ``[B, T]``.
+        targets: ``[B, T]``.
         pixels: ``[B, 3, S, S]``, one picture per row.
     """
     hidden = network.model(input_ids=ids, attention_mask=mask, pixel_values=pixels, use_cache=False).last_hidden_state
