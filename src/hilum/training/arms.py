@@ -141,7 +141,7 @@ def run_arms(
         seed: of the shuffles and the bootstrap.
     """
     data = recipe.data
-    thresholds = {
+    thresholds: dict[str, float] = {
         f.name: f.thresholds.inject for f in expert.findings if f.assessed and f.thresholds.inject is not None
     }
     predicted = read_scores(expert_scores, thresholds)

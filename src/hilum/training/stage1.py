@@ -123,7 +123,7 @@ def fit(
         schedule.step()
         smoothed = value if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * value
         if progress and (step % 50 == 0 or step + 1 == options.steps):
-            progress({"step": step, "loss": smoothed, "learning_rate": schedule.get_last_lr()[0]})
+            progress({"step": step, "loss": smoothed, "learning_rate": float(schedule.get_last_lr()[0])})
     network.eval()
     return FitResult(options.steps, smoothed, time.perf_counter() - started)
 
