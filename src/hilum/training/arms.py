@@ -241,7 +241,7 @@ def _other_patient(images: Sequence[LabelledImage], seed: int) -> list[int]:
     rng = random.Random(seed)  # noqa: S311  # reproducible shuffle, no secret
     order = list(range(len(images)))
     rng.shuffle(order)
-    shift = {a: b for a, b in zip(order, order[1:] + order[:1], strict=True)}
+    shift = dict(zip(order, order[1:] + order[:1], strict=True))
     out = []
     for index, image in enumerate(images):
         chosen = shift[index]
@@ -293,8 +293,8 @@ def as_markdown(report: ArmsReport, info: CheckpointInfo) -> str:
     verdict = (
         f"The picture adds to the text: without an expert, micro-F1 against the labels rises by {gain}."
         if report.picture_adds
-        else "The picture adds nothing measurable to the text: what this reporter writes comes from the findings in its "
-        f"prompt (micro-F1 against the labels without an expert, own minus another patient's picture: {gain})."
+        else "The picture adds nothing measurable to the text: what this reporter writes comes from the findings in "
+        f"its prompt (micro-F1 against the labels without an expert, own minus another patient's picture: {gain})."
     )
     n = report.results[0].n
     lines = [
