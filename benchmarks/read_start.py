@@ -42,10 +42,10 @@ def main() -> int:
         model_times.append(model_s)
         each = ", ".join(f"{steps[name]:.2f}" for name in ("decode", *MODEL_STEPS))
         print(f"{import_s:8.2f} {read_s:8.2f} {differences[-1]:14.2f} {ratios[-1]:7.2f} {model_s:9.2f}   ({each})")
-    difference, model = statistics.median(differences), statistics.median(model_times)
+    difference, ratio, model = (statistics.median(v) for v in (differences, ratios, model_times))
     print(
         f"median of {pairs}: difference {difference:.2f} s (worst {max(differences):.2f}, allowed {ALLOWED_S:g}), "
-        f"ratio {statistics.median(ratios):.2f}, model {model:.2f} s (worst {max(model_times):.2f}, allowed {ALLOWED_MODEL_S:g})"
+        f"ratio {ratio:.2f}, model {model:.2f} s (worst {max(model_times):.2f}, allowed {ALLOWED_MODEL_S:g})"
     )
     return int(difference > ALLOWED_S or model > ALLOWED_MODEL_S)
 

@@ -5,6 +5,7 @@ import pytest
 
 from hilum.records import NAMES, Assessment, Notice, Radiograph, Report, SpacingKind, Study, View
 from hilum.reporting.result import AI_DRAFT, ImageSummary, ModelIdentity, StudyResult, Timings
+from tiny_expert import write_expert
 
 UNASSESSED = {"No Finding", "Enlarged Cardiomediastinum", "Fracture", "Support Devices"}
 HOSTILE = "scan<script>alert(1)</script>\x1b[31m\u202e\udcff.dcm"
@@ -52,3 +53,15 @@ def result():
         study=Study(HOSTILE, images),
         heatmaps=maps,
     )
+
+
+@pytest.fixture(scope="session")
+def expert(tmp_path_factory):
+    """An expert that calls Cardiomegaly and Lung Opacity present on any picture."""
+    return write_expert(tmp_path_factory.mktemp("expert") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def make_radiograph():
+    """Builds a radiograph: source, size, view and any other field."""
+    return radiograph

@@ -45,6 +45,10 @@ def test_denial_is_marked(sentence, finding):
         ("A chest tube is in place.", "Support Devices"),
         ("Small pleural effusion.", "Pleural Effusion"),
         ("No focal consolidation.", "No Finding"),
+        ("Fracture and Support Devices were not assessed.", "Fracture"),
+        ("Fracture cannot be excluded.", "Fracture"),
+        ("Rotation limits evaluation of the ribs for fracture.", "Fracture"),
+        ("Pneumonia could not be fully ruled out.", "Pneumonia"),
     ],
 )
 def test_what_is_asserted_or_another_matter_is_not_marked(sentence, unassessed):

@@ -15,7 +15,13 @@ from hilum.records import Notice
 
 _NEGATION = re.compile(
     r"\b(no|not|non|without|absent|absence|free of|negative for|clear of|clear from|neither|nor|never|none|"
-    r"exclude[sd]?|ruled? out|resolved|denie[sd]|lacks?|lacking|isn't|aren't|cannot)\b",
+    r"exclude[sd]?|ruled? out|resolved|denie[sd]|lacks?|lacking|isn't|aren't)\b",
+    re.IGNORECASE,
+)
+# What denies nothing though it negates: "was not assessed", "cannot be excluded".
+_OPEN = re.compile(
+    r"\b(?:(?:not|cannot|can't|could not)(?: be)? (?:\w+ly )?(?:assess|evaluat|exclud|rul|judg|visuali[sz])\w*|"
+    r"(?:unassessed|limits? (?:the )?(?:assessment|evaluation)))\b(?: out)?",
     re.IGNORECASE,
 )
 _NORMAL = re.compile(
@@ -102,6 +108,7 @@ def mark_denials(text: str, unassessed: Collection[str]) -> list[Sentence]:
 
 
 def _denied(sentence: str, unassessed: Collection[str]) -> tuple[str, ...]:
+    sentence = _OPEN.sub("", sentence)
     negated = _NEGATION.search(sentence) is not None
     normal = _NORMAL.search(sentence) is not None
     if not negated and not normal:

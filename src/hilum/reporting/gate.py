@@ -11,9 +11,6 @@ from hilum.records import Assessment, Notice, Study, View
 if TYPE_CHECKING:
     from hilum.models.checkpoint import CheckpointInfo
 
-# Where a checkpoint does not say from which age on it was trained, it was trained on adults.
-ADULT_YEARS = 18.0
-
 
 def refuse_unsuitable(study: Study, models: Sequence[CheckpointInfo]) -> None:
     """Refuse a study that one of the models cannot take at all.
@@ -47,13 +44,12 @@ def study_notices(study: Study, models: Sequence[CheckpointInfo], assessments: S
         )
     if any(a.score is not None and a.probability is None for a in assessments):
         notices.append(Notice("uncalibrated", "The expert's scores are not calibrated: they are not probabilities."))
-    stated = [info.capabilities.min_age_years for info in models]
-    youngest = max((ADULT_YEARS if years is None else years for years in stated), default=ADULT_YEARS)
     age = study.header.age_years
-    if age is not None and age < youngest:
-        notices.append(
-            Notice("child", f"The patient is younger than {youngest:g} years; the models were trained on older ones.")
-        )
+    for info in models:
+        youngest = info.capabilities.min_age_years
+        if age is not None and youngest is not None and age < youngest:
+            text = f"The patient is younger than {youngest:g} years, and {info.name} was trained on nobody younger."
+            notices.append(Notice("younger_than_trained", text))
     if study.laterals and study.frontals and any(info.kind == "expert" and not takes_laterals(info) for info in models):
         notices.append(
             Notice(

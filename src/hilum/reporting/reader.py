@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum._version import __version__
-from hilum.errors import HilumError, InputError, Reason
+from hilum.errors import HilumError, InputError, Reason, UsageError
 from hilum.imaging import Decoder, find_images, group_studies
 from hilum.labeling import template_draft
 from hilum.records import NAMES, Assessment, Notice, Radiograph, Report, Study
@@ -186,13 +186,14 @@ class Reader:
         if self.settings.prior is None:
             return []
         images, failures, _ = self._decode(find_images([self.settings.prior]))
-        if images:
+        if not images:
+            notice = Notice("prior_not_read", "The prior could not be read; the draft was written without it.")
+            self._prior = (None, [notice])
+            return failures
+        try:
             self._prior = (group_studies(images, one_study=True)[0], [])
-        else:
-            self._prior = (
-                None,
-                [Notice("prior_not_read", "The prior could not be read; the draft was written without it.")],
-            )
+        except UsageError:
+            raise UsageError("The prior holds files of several studies; give the files of one.") from None
         return failures
 
     def _prepare(self, files: Sequence[Path]) -> list[_Work | Failure]:
@@ -201,20 +202,16 @@ class Reader:
         out: list[_Work | Failure] = list(failures)
         if not images:
             return out
-        study = group_studies(images, one_study=True)[0]
-        notices: list[Notice] = []
-        if failures:
-            notices.append(
-                Notice(
-                    "incomplete_study",
-                    f"{len(failures)} of the study's {len(files)} files could not be read; see failures.",
-                )
-            )
+        lost = f"{len(failures)} of the study's {len(files)} files could not be read; see failures."
+        notices = [Notice("incomplete_study", lost)] if failures else []
+        # more than one where files of one study name different patients
+        studies = group_studies(images, one_study=self.settings.one_study)
         models = self._models
-        try:
-            out.append(self._consult(models, _Work(study, decode_s, notices)))
-        except Exception as error:
-            out.append(_failure(study, error))
+        for study in studies:
+            try:
+                out.append(self._consult(models, _Work(study, decode_s / len(studies), list(notices))))
+            except Exception as error:
+                out.append(_failure(study, error))
         return out
 
     def _consult(self, models: _Models, work: _Work) -> _Work:

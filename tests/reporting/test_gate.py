@@ -1,0 +1,82 @@
+"""What models were not made for is refused, or said."""
+
+from datetime import date
+
+import pytest
+
+from hilum.errors import Reason, UnsuitableError
+from hilum.models.checkpoint import Capabilities, CheckpointInfo
+from hilum.records import Assessment, Study, StudyHeader, View
+from hilum.reporting.gate import refuse_unsuitable, study_notices, with_prior
+
+
+def model(kind="reporter", demonstration=False, **capabilities):
+    return CheckpointInfo(
+        kind=kind, name="m", version="1", demonstration=demonstration, capabilities=Capabilities(**capabilities)
+    )
+
+
+@pytest.fixture
+def study(make_radiograph):
+    def build(*views, **header):
+        images = tuple(make_radiograph(f"{n}.dcm", view=view) for n, view in enumerate(views))
+        return Study("x", images, StudyHeader(**header))
+
+    return build
+
+
+def codes(notices):
+    return [notice.code for notice in notices]
+
+
+def test_lateral_alone_is_refused_unless_every_model_takes_it(study):
+    lateral = study(View.LATERAL)
+    with pytest.raises(UnsuitableError) as refused:
+        refuse_unsuitable(lateral, [model()])
+    assert refused.value.code is Reason.NO_FRONTAL_VIEW
+    refuse_unsuitable(lateral, [model(views=(View.PA, View.LATERAL))])
+    refuse_unsuitable(lateral, [])
+    refuse_unsuitable(study(View.UNKNOWN), [model()])
+
+
+@pytest.mark.parametrize(("age", "warned"), [(9.5, True), (18.0, False), (None, False)])
+def test_a_patient_younger_than_any_in_training_is_named(study, age, warned):
+    notices = study_notices(study(View.PA, age_years=age), [model(min_age_years=18)], [])
+    assert codes(notices) == (["younger_than_trained"] if warned else [])
+    assert study_notices(study(View.PA, age_years=age), [model()], []) == []
+
+
+def test_demonstration_and_uncalibrated_are_said(study):
+    scored = Assessment("Edema", True, 0.3, None, 0.4, False)
+    calibrated = Assessment("Edema", True, 0.3, 0.1, 0.4, False)
+    pa = study(View.PA)
+    assert codes(study_notices(pa, [model(demonstration=True)], [scored])) == ["demonstration_model", "uncalibrated"]
+    assert study_notices(pa, [model()], [calibrated, Assessment.unassessed("Fracture")]) == []
+
+
+def test_several_images_and_the_expert(study):
+    both = study(View.PA, View.AP, View.LATERAL)
+    assert codes(study_notices(both, [model("expert")], [])) == ["lateral_not_assessed", "highest_score"]
+    assert study_notices(both, [model("reporter")], []) == []
+
+
+def test_a_dicom_window_is_not_an_equalised_picture(study, make_radiograph):
+    equalised = [model(intensity="histogram_equalised")]
+    dicom = Study("x", (make_radiograph("x.dcm", sop_instance_uid="1.2"),))
+    assert codes(study_notices(dicom, equalised, [])) == ["intensity"]
+    assert study_notices(study(View.PA), equalised, []) == []
+
+
+def test_the_prior_must_be_able_to_be_this_patients(study):
+    now = study(View.PA, patient_id="A", study_uid="1", study_date=date(2024, 3, 1))
+    for header, used, said in (
+        ({"patient_id": "A", "study_date": date(2023, 3, 1)}, True, []),
+        ({}, True, []),
+        ({"patient_id": "B"}, False, ["prior_other_patient"]),
+        ({"patient_id": "A", "study_uid": "1"}, False, ["prior_same_study"]),
+        ({"patient_id": "A", "study_date": date(2024, 3, 2)}, True, ["prior_later"]),
+    ):
+        prior = study(View.PA, **header)
+        kept, notices = with_prior(now, prior)
+        assert (kept is prior, codes(notices)) == (used, said)
+    assert with_prior(now, None) == (None, [])

@@ -1,0 +1,261 @@
+"""The whole way, with real small networks: files in, drafts and failures out."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import hilum
+from hilum.errors import CheckpointError, Reason, UsageError
+from hilum.models.convert import convert
+from hilum.models.janus import Reporter
+from hilum.records import NAMES
+from hilum.reporting import Failure, Reader, ReadSettings, StudyResult, render_page
+from image_files import write_dicom, write_png
+
+AUTHORS_FINDINGS = ["Lung Opacity", "Pleural Effusion", "Pleural Other", "Pneumothorax", "Support Devices"]
+
+
+@pytest.fixture
+def read(tiny_original, expert):
+    def call(paths, **options):
+        return hilum.read(paths, **{"model": tiny_original, "expert": expert, "max_new_tokens": 12} | options)
+
+    return call
+
+
+def codes(result):
+    return [notice.code for notice in result.warnings]
+
+
+def test_a_picture_becomes_findings_and_a_draft(read, tmp_path):
+    path = write_png(tmp_path / "a.png")
+    result = read(path)
+    assert result.failures == ()
+    (study,) = result.studies
+    assert (study.source, study.study_uid, study.findings_source) == (str(path), None, "expert")
+    assert [f.name for f in study.findings if f.present] == ["Cardiomegaly", "Lung Opacity"]
+    assert "Expert analysis: Cardiomegaly, Lung Opacity present.Please" in study.prompt
+    assert study.report.raw.strip()
+    assert 1 <= len(study.token_ids) <= 12
+    assert (study.expert.name, study.reporter.name) == ("tiny-expert", "tiny")
+    assert len(study.expert.digest) == 64
+    assert codes(study)[0] == "ai_draft"
+    assert {"demonstration_model", "uncalibrated"} <= set(codes(study))
+    times = study.timings.as_dict()
+    assert all(seconds > 0 for seconds in times.values())
+    assert times["total"] >= sum(seconds for name, seconds in times.items() if name != "total") - 1e-3
+    assert study.study is None
+
+
+def test_bad_files_become_failures_and_cost_nothing_else(read, tmp_path):
+    write_png(tmp_path / "a.png", 1)
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    write_png(tmp_path / "c.png", 2)
+    missing = tmp_path / "missing.dcm"
+    result = read([tmp_path, missing])
+    assert [study.source for study in result.studies] == [str(tmp_path / "a.png"), str(tmp_path / "c.png")]
+    assert [(f.source, f.code) for f in result.failures][1] == (str(missing), Reason.NOT_FOUND)
+    assert result.failures[0].source == str(tmp_path / "b.png")
+
+
+def test_a_folder_reads_as_its_files_alone(read, tmp_path):
+    paths = [write_png(tmp_path / f"{n}.png", n, (90 + 7 * n, 80)) for n in range(6)]
+    together = [study.token_ids for study in read(tmp_path).studies]
+    assert together == [read(path).studies[0].token_ids for path in paths]
+    assert len(set(together)) > 1
+
+
+def test_dicom_files_of_one_study_are_one_wherever_they_stand(read, tmp_path):
+    uid = "1.2.826.0.1.3680043.8.498.1"
+    first = write_dicom(tmp_path / "1.dcm", 1, StudyInstanceUID=uid, ViewPosition="PA")
+    other = write_dicom(tmp_path / "2.dcm", 2)
+    picture = write_png(tmp_path / "3.png", 3)
+    lateral = write_dicom(tmp_path / "4.dcm", 4, StudyInstanceUID=uid, ViewPosition="LL")
+    result = read([first, other, picture, lateral])
+    assert [[image.file for image in study.radiographs] for study in result.studies] == [
+        [str(first), str(lateral)],
+        [str(other)],
+        [str(picture)],
+    ]
+    study = result.studies[0]
+    assert study.study_uid == uid
+    assert [image.view for image in study.radiographs] == ["PA", "lateral"]
+    assert {"lateral_not_used", "lateral_not_assessed"} <= set(codes(study))
+
+
+def test_one_study_puts_pictures_together_and_names_what_is_left_out(read, tmp_path):
+    paths = [write_png(tmp_path / f"{n}.png", n) for n in range(2)]
+    (study,) = read(paths, one_study=True).studies
+    assert len(study.radiographs) == 2
+    assert {"images_not_used", "highest_score"} <= set(codes(study))
+
+
+def test_a_study_of_which_a_file_is_damaged_is_read_from_the_rest(read, tmp_path):
+    good = write_png(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    result = read([good, tmp_path / "b.png"], one_study=True)
+    assert "incomplete_study" in codes(result.studies[0])
+    assert [f.code for f in result.failures] == [Reason.EMPTY]
+
+
+def test_lateral_images_alone_are_refused(read, tmp_path):
+    lateral = write_dicom(tmp_path / "l.dcm", ViewPosition="LL")
+    result = read([lateral, write_png(tmp_path / "a.png")])
+    assert [(f.source, f.code) for f in result.failures] == [(str(lateral), Reason.NO_FRONTAL_VIEW)]
+    assert len(result.studies) == 1
+
+
+def test_where_the_findings_come_from(read, tmp_path):
+    path = write_png(tmp_path / "a.png")
+    (given,) = read(path, findings=["pneumothorax", "EDEMA", "edema"]).studies
+    assert given.findings_source == "given"
+    assert {f.name: (f.assessed, f.present, f.score) for f in given.findings if f.assessed} == {
+        "Edema": (True, True, None),
+        "Pneumothorax": (True, True, None),
+    }
+    assert "Expert analysis: Edema, Pneumothorax present." in given.prompt
+    assert given.expert is None
+    (nobody,) = read(path, expert=None).studies
+    assert nobody.findings_source == "none"
+    assert nobody.unassessed == NAMES
+    assert "Expert analysis" not in nobody.prompt
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("converted", [False, True])
+@pytest.mark.parametrize(("case", "findings"), [("crop_3.standard", None), ("crop_3.expert", AUTHORS_FINDINGS)])
+def test_the_original_codes_tokens(shared, tmp_path, converted, case, findings):
+    fixture = shared / "fixtures" / "janus_original_tiny_a"
+    model = fixture / "checkpoint"
+    if converted:
+        convert(model, tmp_path / "converted")
+        model = tmp_path / "converted"
+    expected = {c["id"]: c for c in json.loads((fixture / "expected.json").read_text())["cases"]}[case]
+    image = fixture / "images" / "3_crop_700x1000.png"
+    (study,) = hilum.read(image, model=model, expert=None, findings=findings, max_new_tokens=32).studies
+    assert list(study.token_ids) == expected["generated_ids"]
+    assert study.prompt == expected["rendered_prompt"]
+
+
+def test_the_template_needs_no_network(expert, tmp_path):
+    path = write_png(tmp_path / "a.png")
+    (study,) = hilum.read(path, model="template", expert=expert).studies
+    assert study.report.findings_text
+    assert study.report.impression_text
+    assert (study.token_ids, study.prompt, study.reporter.name, study.reporter.digest) == (None, None, "template", None)
+    assert "denies_unassessed" not in codes(study)
+
+
+def test_a_prior_that_cannot_be_used_is_named(read, tmp_path):
+    now = write_dicom(tmp_path / "now.dcm", PatientID="A", StudyDate="20240301")
+    same = write_dicom(tmp_path / "same.dcm", 1, PatientID="A", StudyDate="20230301")
+    other = write_dicom(tmp_path / "other.dcm", 2, PatientID="B")
+    assert "prior_not_used" in codes(read(now, prior=same).studies[0])
+    assert "prior_other_patient" in codes(read(now, prior=other).studies[0])
+    assert "prior_later" in codes(read(same, prior=now).studies[0])
+    assert "prior_same_study" in codes(read(now, prior=now).studies[0])
+    unreadable = read(now, prior=tmp_path / "none.dcm")
+    assert "prior_not_read" in codes(unreadable.studies[0])
+    assert [f.code for f in unreadable.failures] == [Reason.NOT_FOUND]
+    with pytest.raises(UsageError, match="prior holds files of several studies"):
+        read(now, prior=tmp_path)
+
+
+def test_no_patient_identifier_leaves(read, tmp_path):
+    path = write_dicom(
+        tmp_path / "x.dcm",
+        PatientID="ID-314159",
+        PatientName="Geheim^Anna",
+        PatientBirthDate="20150704",
+        StudyDate="20240301",
+    )
+    result = read(path, heatmaps=True)
+    everything = result.to_json() + render_page(result.studies[0])
+    assert "child" in result.to_json()
+    for secret in ("314159", "Geheim", "20150704", "2015-07-04"):
+        assert secret not in everything
+
+
+def test_a_study_that_breaks_the_model_is_lost_alone(read, tmp_path, monkeypatch):
+    paths = [write_png(tmp_path / f"{n}.png", n, (96, 96) if n == 2 else (96, 60)) for n in range(4)]
+    whole = Reporter.image_features
+    batches = []
+
+    def breaks_at_a_square_picture(self, pixel_values):
+        batches.append(len(pixel_values))
+        if any(not torch.equal(p[:, :, 0], p[:, :, 1]) for p in pixel_values):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, pixel_values)
+
+    monkeypatch.setattr(Reporter, "image_features", breaks_at_a_square_picture)
+    result = read(tmp_path)
+    assert batches == [4, 1, 1, 1, 1]
+    assert [study.source for study in result.studies] == [str(paths[n]) for n in (0, 1, 3)]
+    assert [(f.source, f.code) for f in result.failures] == [(str(paths[2]), Reason.MEMORY_LIMIT)]
+
+
+def test_an_error_inside_a_model_is_a_failure_without_its_words(read, tmp_path, monkeypatch):
+    def breaks(self, radiographs):
+        raise RuntimeError("patient Geheim")
+
+    monkeypatch.setattr("hilum.models.expert.Expert.assess", breaks)
+    (failure,) = read(write_png(tmp_path / "a.png")).failures
+    assert failure.code == Reason.INTERNAL
+    assert "RuntimeError" in failure.message
+    assert "Geheim" not in failure.message
+
+
+def test_results_stream_in_order(tiny_original, expert, tmp_path):
+    for n in range(6):
+        write_png(tmp_path / f"{n}.png", n)
+    (tmp_path / "1b.png").write_bytes(b"no picture")
+    settings = ReadSettings(model=tiny_original, expert=expert, max_new_tokens=3)
+    with Reader(settings) as reader:
+        outcomes = reader.read([tmp_path])
+        seen = [next(outcomes) for _ in range(5)]
+        assert reader.files_done == 5  # the first batch: four studies and the failure among them
+        seen += list(outcomes)
+        assert reader.files_done == 7
+    assert [type(outcome) for outcome in seen] == [StudyResult, StudyResult, Failure, *[StudyResult] * 4]
+    assert [outcome.source for outcome in seen] == sorted(str(path) for path in tmp_path.iterdir())
+
+
+def test_heat_maps_and_images_are_kept_when_asked_for(read, tmp_path):
+    write_dicom(tmp_path / "1.dcm", StudyInstanceUID="1.2.3", ViewPosition="LL")
+    write_dicom(tmp_path / "2.dcm", StudyInstanceUID="1.2.3", ViewPosition="AP")
+    (study,) = read(tmp_path, heatmaps=True).studies
+    assert [image.source for image in study.study.radiographs] == [str(tmp_path / "1.dcm"), str(tmp_path / "2.dcm")]
+    scored = {f.name for f in study.findings if f.score is not None}
+    assert set(study.heatmaps) == {(1, name) for name in scored}  # the lateral is not the expert's
+    assert all(values.shape == (96, 80) and np.isfinite(values).all() for values in study.heatmaps.values())
+    assert "lateral" in render_page(study)
+
+
+def test_a_model_that_is_not_there_stops_everything(read, tmp_path):
+    path = write_png(tmp_path / "a.png")
+    with pytest.raises(CheckpointError):
+        read(path, model=tmp_path / "no-model")
+    with pytest.raises(CheckpointError):
+        read(path, expert=tmp_path / "no-model")
+
+
+def test_nothing_to_read_is_an_empty_result(read):
+    assert read([]).to_json() == json.dumps({"schema": "hilum.read/1", "studies": [], "failures": []}, indent=2) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"findings": ["Scoliosis"]}, "not a finding"),
+        ({"findings": ["No Finding", "Edema"]}, "cannot stand beside"),
+        ({"model": "template", "expert": None}, "leave the expert on"),
+        ({"max_new_tokens": 0}, "at least 1"),
+        ({"device": "tpu"}, "auto, cpu or cuda"),
+        ({"precision": "int4"}, "float32"),
+    ],
+)
+def test_contradictions_are_refused_before_anything_is_loaded(options, words):
+    with pytest.raises(UsageError, match=words):
+        hilum.read("nothing.png", **options)
