@@ -163,6 +163,31 @@ class Decoder:
                 if fresh or answer.code not in (Reason.MEMORY_LIMIT, Reason.DECODER_CRASH):
                     raise answer
 
+    def study_uid(self, path: Path | str) -> str | None:
+        """Study Instance UID of a DICOM file by its header alone, for grouping files before their pixels are read.
+
+        Args:
+            path: any file.
+
+        Returns:
+            None for a picture, for a file without that UID, and for one that cannot be read: `read` says why.
+        """
+        with self._turn:
+            child = self._living_child()
+            child.used = True
+            try:
+                child.wait_ready()
+                with child.clock(self.limits.seconds):
+                    send(child.sent, {"study_uid_of": str(Path(path).absolute())})
+                    uid = receive(child.received).get("study_uid")
+            except (WireError, OSError):
+                self._discard()
+                return None
+            except BaseException:  # an interrupt leaves half an answer in the pipe
+                self._discard()
+                raise
+            return uid if isinstance(uid, str) else None
+
     def close(self) -> None:
         """End the child."""
         with self._turn:

@@ -75,6 +75,18 @@ def read_dicom(path: Path, kind: FileKind, limits: Limits, source: str) -> Radio
     )
 
 
+def read_study_uid(path: Path, kind: FileKind, limits: Limits) -> str | None:
+    """Study Instance UID (0020,000D), read without the pixels; raises as `read_dicom`."""
+    with path.open("rb") as file:
+        if _declared_syntax(file) == DeflatedExplicitVRLittleEndian:
+            _check_deflated(file, limits)
+        file.seek(0)
+        dataset = pydicom.dcmread(
+            file, force=kind is FileKind.BARE_DICOM, stop_before_pixels=True, specific_tags=["StudyInstanceUID"]
+        )
+    return text(dataset, "StudyInstanceUID")
+
+
 def _brightness(
     dataset: Dataset, stored: NDArray[np.integer[Any]], pixel: PixelDescription
 ) -> tuple[NDArray[np.float32], bool, list[Notice]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydicom import config
 
 from hilum.errors import FileAccessError, FormatError, InputError, LimitError, Reason
-from hilum.imaging.dicom import read_dicom
+from hilum.imaging.dicom import read_dicom, read_study_uid
 from hilum.imaging.filetypes import ACCEPTED, HEAD_BYTES, FileKind, describe_other, file_kind
 from hilum.imaging.limits import Limits
 from hilum.imaging.pictures import read_picture
@@ -35,10 +35,7 @@ def read_file(path: Path, limits: Limits, source: str) -> Radiograph:
         UnsuitableError: an image that is no radiograph to look at.
         LimitError: larger than the limits, or out of memory.
     """
-    # Strict validation of values, and what pydicom says of them (which can quote them), serve writers of files.
-    config.settings.reading_validation_mode = config.IGNORE
-    config.convert_wrong_length_to_UN = True
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    _configure()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -61,6 +58,27 @@ def read_file(path: Path, limits: Limits, source: str) -> Radiograph:
             Reason.NO_CONTRAST,
         )
     return radiograph
+
+
+def file_study_uid(path: Path, limits: Limits) -> str | None:
+    """Study Instance UID of a DICOM file by its header alone; None for anything else and for what cannot be read."""
+    _configure()
+    try:
+        kind = file_kind(_open(path, limits))
+        if kind in (FileKind.DICOM, FileKind.BARE_DICOM):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return read_study_uid(path, kind, limits)
+    except Exception:  # reading the file itself says what is wrong with it
+        return None
+    return None
+
+
+def _configure() -> None:
+    # Strict validation of values, and what pydicom says of them (which can quote them), serve writers of files.
+    config.settings.reading_validation_mode = config.IGNORE
+    config.convert_wrong_length_to_UN = True
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def _read(path: Path, limits: Limits, source: str) -> Radiograph:

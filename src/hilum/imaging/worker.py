@@ -33,7 +33,7 @@ def main() -> int:
         return 1
     try:
         # heavy, and what the limits are for; with them set first, importing itself could fail
-        from hilum.imaging.reading import read_file
+        from hilum.imaging.reading import file_study_uid, read_file
     except ImportError as error:
         send(outgoing, {"failed": f"{type(error).__name__}: {error.name}"})
         return 1
@@ -45,7 +45,10 @@ def main() -> int:
         except WireError:
             return 0
         _allow_processor_time(limits.seconds)
-        _serve(request, limits, outgoing, read_file)
+        if "study_uid_of" in request:
+            send(outgoing, {"study_uid": file_study_uid(Path(request["study_uid_of"]), limits)})
+        else:
+            _serve(request, limits, outgoing, read_file)
 
 
 def _serve(request: Header, limits: Limits, outgoing: BinaryIO, read_file: Any) -> None:
