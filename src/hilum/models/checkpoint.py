@@ -18,6 +18,8 @@ from hilum.errors import CheckpointError, Reason
 from hilum.records import View
 
 MANIFEST = "hilum.json"
+STARTERS = Path(__file__).parent / "starters"
+"""The bundled models: one checkpoint folder each."""
 SCHEMA: Literal["hilum.checkpoint/1"] = "hilum.checkpoint/1"
 
 # Files that can run code when they are opened the usual way.

@@ -22,11 +22,10 @@ from transformers.models.llama.configuration_llama import LlamaConfig
 
 from hilum.errors import CheckpointError, Reason
 from hilum.models import original
-from hilum.models.checkpoint import MANIFEST, CheckpointInfo, ImageTransform, read_info, refuse_unsafe
+from hilum.models.checkpoint import MANIFEST, STARTERS, CheckpointInfo, ImageTransform, read_info, refuse_unsafe
 from hilum.models.prompt import IMAGE_PLACEHOLDER, SYSTEM_PROMPT
 from hilum.models.tokens import JanusTokenizer, read_json
 
-STARTERS = Path(__file__).parent / "starters"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt"]
 _GENERATION = re.compile(r"model\.(vqmodel|generation_)")
