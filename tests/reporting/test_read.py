@@ -8,13 +8,10 @@ import torch
 
 import hilum
 from hilum.errors import CheckpointError, Reason, UsageError
-from hilum.models.convert import convert
 from hilum.models.janus import Reporter
 from hilum.records import NAMES
 from hilum.reporting import Failure, Reader, ReadSettings, StudyResult, render_page
 from image_files import write_dicom, write_png
-
-AUTHORS_FINDINGS = ["Lung Opacity", "Pleural Effusion", "Pleural Other", "Pneumothorax", "Support Devices"]
 
 
 @pytest.fixture
@@ -121,22 +118,6 @@ def test_where_the_findings_come_from(read, tmp_path):
     assert nobody.findings_source == "none"
     assert nobody.unassessed == NAMES
     assert "Expert analysis" not in nobody.prompt
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("converted", [False, True])
-@pytest.mark.parametrize(("case", "findings"), [("crop_3.standard", None), ("crop_3.expert", AUTHORS_FINDINGS)])
-def test_the_original_codes_tokens(shared, tmp_path, converted, case, findings):
-    fixture = shared / "fixtures" / "janus_original_tiny_a"
-    model = fixture / "checkpoint"
-    if converted:
-        convert(model, tmp_path / "converted")
-        model = tmp_path / "converted"
-    expected = {c["id"]: c for c in json.loads((fixture / "expected.json").read_text())["cases"]}[case]
-    image = fixture / "images" / "3_crop_700x1000.png"
-    (study,) = hilum.read(image, model=model, expert=None, findings=findings, max_new_tokens=32).studies
-    assert list(study.token_ids) == expected["generated_ids"]
-    assert study.prompt == expected["rendered_prompt"]
 
 
 def test_the_template_needs_no_network(expert, tmp_path):

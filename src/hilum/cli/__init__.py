@@ -8,6 +8,7 @@ Heavy imports happen inside the commands, so that `hilum --help` answers at once
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def _be_quiet() -> None:
-    """No network unless asked for, no chatter of libraries; whoever sets these variables or `-W` is obeyed."""
+    """No network unless asked for, no chatter of libraries; who sets these variables or `-W` is obeyed."""
     quiet = {
         "HF_HUB_OFFLINE": "0" if "--download" in sys.argv else "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -71,5 +72,8 @@ def _be_quiet() -> None:
     }
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a poor locale must not stop a report
+            stream.reconfigure(errors="backslashreplace")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

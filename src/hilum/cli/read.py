@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -128,6 +129,8 @@ def _run(reader: Reader, plan: Plan, output: Format, out: Path | None) -> bool:
     failures: list[Failure] = []
     console, errors = console_for(sys.stdout), console_for(sys.stderr)
     folder = OutputFolder(out) if out else None
+    if output is Format.HTML and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as the page says of itself
     # a library that prints must not spoil the results
     with contextlib.redirect_stdout(sys.stderr), progress_bar(errors, sum(map(len, plan))) as bar:
         try:
@@ -153,6 +156,6 @@ def _run(reader: Reader, plan: Plan, output: Format, out: Path | None) -> bool:
         console.file.write(result.to_json())
     if folder:
         errors.print(
-            f"Written to {printable(str(out))}: report.json, and a page and a text for each of {len(done)} studies."
+            f"Written to {printable(str(out))}: report.json, and a page and a text for each study ({len(done)} read)."
         )
     return not failures

@@ -39,7 +39,6 @@ def render_page(result: StudyResult) -> str:
     for (index, name), values in result.heatmaps.items():
         heat.setdefault(index, {})[name] = _data_uri(encode_png(values, max_side=_HEAT_SIDE))
     with_heat = {name for maps in heat.values() for name in maps}
-    assessed = sorted((a for a in result.findings if a.assessed), key=lambda a: not a.present)
     said_elsewhere = (AI_DRAFT.code, "denies_unassessed")
     return render(
         _TEMPLATES,
@@ -48,7 +47,7 @@ def render_page(result: StudyResult) -> str:
         result=result,
         images=_images(result, result.study),
         heat=heat,
-        rows=[_row(a, a.name in with_heat) for a in assessed],
+        rows=[_row(a, a.name in with_heat) for a in result.assessed_first_present],
         present=[a.name for a in result.findings if a.present],
         calibrated=any(a.probability is not None for a in result.findings),
         unassessed=result.unassessed,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import HilumError, Reason
-from hilum.records import NAMES, Assessment, Notice, Radiograph, Report, Study
+from hilum.records import NAMES, NO_FINDING, Assessment, Notice, Radiograph, Report, Study
 
 SCHEMA = "hilum.read/1"
 AI_DRAFT = Notice("ai_draft", "AI draft, not for diagnosis.")
@@ -151,6 +151,12 @@ class StudyResult:
         for a in self.findings:
             if not all(v is None or math.isfinite(v) for v in (a.score, a.probability, a.threshold)):
                 raise ValueError(f"{a.name} has a number that is not finite")
+
+    @property
+    def assessed_first_present(self) -> tuple[Assessment, ...]:
+        """The assessed findings as people want them: present ones first, the derived No Finding last."""
+        assessed = (a for a in self.findings if a.assessed)
+        return tuple(sorted(assessed, key=lambda a: (not a.present, a.name == NO_FINDING)))
 
     @property
     def unassessed(self) -> tuple[str, ...]:

@@ -79,8 +79,7 @@ def _print_findings(console: Console, result: StudyResult, marks: dict[str, str]
         calibrated = any(a.probability is not None for a in result.findings)
         note = f"  scores{'' if calibrated else ', not probabilities'}; {marks['tick']} is the threshold"
         _print(console, Text.assemble(("FINDINGS OF THE EXPERT", "bold"), (note, "dim")))
-        # present ones first, each group in the set's own order
-        for a in sorted((a for a in result.findings if a.assessed), key=lambda a: not a.present):
+        for a in result.assessed_first_present:
             _print(console, _row(a, marks))
         if result.unassessed:
             _print(console, Text(f"Not assessed: {', '.join(result.unassessed)}", "dim"), indent=2, hang=14)
