@@ -58,6 +58,9 @@ def test_several_images_and_the_expert(study):
     both = study(View.PA, View.AP, View.LATERAL)
     assert codes(study_notices(both, [model("expert")], [])) == ["lateral_not_assessed", "highest_score"]
     assert study_notices(both, [model("reporter")], []) == []
+    pictures = study(View.UNKNOWN, View.UNKNOWN)
+    assert codes(study_notices(pictures, [model("expert")], [])) == ["views_unknown", "highest_score"]
+    assert study_notices(study(View.UNKNOWN), [model("expert")], []) == []
 
 
 def test_a_dicom_window_is_not_an_equalised_picture(study, make_radiograph):

@@ -86,7 +86,7 @@ def test_one_study_puts_pictures_together_and_names_what_is_left_out(read, tmp_p
     paths = [write_png(tmp_path / f"{n}.png", n) for n in range(2)]
     (study,) = read(paths, one_study=True).studies
     assert len(study.radiographs) == 2
-    assert {"images_not_used", "highest_score"} <= set(codes(study))
+    assert {"views_unknown", "images_not_used", "highest_score"} <= set(codes(study))
 
 
 def test_a_study_of_which_a_file_is_damaged_is_read_from_the_rest(read, tmp_path):

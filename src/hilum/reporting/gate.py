@@ -57,6 +57,11 @@ def study_notices(study: Study, models: Sequence[CheckpointInfo], assessments: S
                 f"{len(study.laterals)} lateral image(s) not shown to the expert, which reads frontal ones.",
             )
         )
+    unknown = sum(image.view is View.UNKNOWN for image in study.frontals)
+    if unknown and len(study.radiographs) > 1:
+        notices.append(
+            Notice("views_unknown", f"The files of {unknown} image(s) do not say their view; taken as frontal.")
+        )
     if len(study.frontals) > 1 and any(info.kind == "expert" for info in models):
         notices.append(
             Notice("highest_score", f"{len(study.frontals)} frontal images: of each finding the highest score counts.")
