@@ -64,8 +64,10 @@ def main() -> None:
 
 def _be_quiet() -> None:
     """No network unless asked for, no chatter of libraries; who sets these variables or `-W` is obeyed."""
+    download = "--download" in sys.argv
     quiet = {
-        "HF_HUB_OFFLINE": "0" if "--download" in sys.argv else "1",
+        "HF_HUB_OFFLINE": "0" if download else "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "0" if download else "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
