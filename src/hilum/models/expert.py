@@ -21,12 +21,12 @@ from transformers.models.efficientnet.configuration_efficientnet import Efficien
 from transformers.models.efficientnet.modeling_efficientnet import EfficientNetModel
 
 from hilum.errors import CapabilityError, CheckpointError, Reason, UnsuitableError, UsageError
-from hilum.models.checkpoint import CheckpointInfo, FindingSpec, Thresholds, read_info, refuse_unsafe
+from hilum.models.checkpoint import STARTERS, CheckpointInfo, FindingSpec, Thresholds, read_info, refuse_unsafe
 from hilum.models.pixels import expert_input
 from hilum.records import NAMES, NO_FINDING, Assessment, Radiograph, Study, View, derive_no_finding
 from hilum.records.findings import ancestors, finding
 
-STARTER = Path(__file__).parent / "starters" / "expert"
+STARTER = STARTERS / "expert"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 

@@ -1,0 +1,316 @@
+"""How good a recipe's expert is: patient-grouped cross-validation, and what guards its figures against flattery.
+
+Every score comes from a network that never saw the patient. Figures are quoted on the pictures that the recipe's peer
+was run on; beside them stand those on PA pictures alone, those of networks trained on one source and tested on the
+other, and those of a regression that sees only view, sex and age.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from hilum.errors import DataError
+from hilum.records import NAMES
+from hilum.statistics import (
+    PurposeThresholds,
+    Reliability,
+    auc_of_counts,
+    choose_thresholds,
+    counts_bootstrap,
+    macro_auc_of_counts,
+    operating_point,
+    paired_auc,
+    reliability,
+)
+from hilum.statistics.bootstrap import CountStatistic
+from hilum.training.expert_fit import ExpertData, Progress, Trunk, fit, score
+from hilum.training.expert_recipe import ExpertRecipe
+
+MINIMUM_CASES = 10
+"""A finding with fewer positives or negatives in a part of the pictures is left out of that part's figures."""
+
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutOfFold:
+    """Scores of every picture from networks that never saw its patient.
+
+    Attributes:
+        fold: ``[N]``, which fold a picture was tested in.
+        scores: ``[N, 14]``, the network's.
+        metadata: ``[N, 14]``, of the regression on view, sex and age; nan for findings not assessed.
+        other_source: ``[N, 14]``, of the network trained on the other source; nan where there is only one.
+    """
+
+    fold: NDArray[np.int_]
+    scores: Doubles
+    metadata: Doubles
+    other_source: Doubles
+
+
+def folds_of(data: ExpertData, n_folds: int, seed: int) -> NDArray[np.int_]:
+    """``[N]``, the fold of each picture; all pictures of a patient share one."""
+    fold = np.zeros(len(data.rows), dtype=int)
+    splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
+    for number, (_, test) in enumerate(splitter.split(fold, groups=data.patients)):
+        fold[test] = number
+    return fold
+
+
+def out_of_fold(data: ExpertData, trunk: Trunk, recipe: ExpertRecipe, progress: Progress | None = None) -> OutOfFold:
+    """Train one network per fold, and one per source.
+
+    Raises:
+        TrainingError: see `hilum.training.expert_fit.fit`.
+    """
+    options = recipe.optimiser
+    usable = data.of_age(options.minimum_age_years)
+    fold = folds_of(data, recipe.validation.folds, options.seed)
+    scores = np.full((len(fold), len(NAMES)), np.nan)
+    metadata, other_source = scores.copy(), scores.copy()
+    facts = _metadata(data)
+    assessed = [NAMES.index(name) for name in recipe.targets.assessed]
+    for number in range(recipe.validation.folds):
+        train, test = np.flatnonzero(usable & (fold != number)), np.flatnonzero(fold == number)
+        network = fit(data, trunk, train, recipe, _numbered(progress, fold=number + 1))
+        scores[test] = score(network, trunk, test, options, recipe.network.frozen_blocks)
+        for column in assessed:
+            regression = make_pipeline(StandardScaler(), LogisticRegression())
+            regression.fit(facts[train], data.labels[train, column])
+            metadata[test, column] = regression.predict_proba(facts[test])[:, 1]
+    if not data.in_peer.all():
+        for here in (True, False):
+            train, test = np.flatnonzero(usable & (data.in_peer == here)), np.flatnonzero(data.in_peer != here)
+            network = fit(data, trunk, train, recipe, _numbered(progress, source=float(here)))
+            other_source[test] = score(network, trunk, test, options, recipe.network.frozen_blocks)
+    return OutOfFold(fold, scores, metadata, other_source)
+
+
+def _numbered(progress: Progress | None, **which: float) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda state: progress({**which, **state})
+
+
+def _metadata(data: ExpertData) -> Doubles:
+    """``[N, 4]``: view, sex, age and its square, the mean age where unknown."""
+    ages = np.array([np.nan if row.age_years is None else row.age_years for row in data.rows])
+    ages = np.where(np.isnan(ages), np.nanmean(ages), ages)
+    male = np.array([row.sex == "M" for row in data.rows])
+    return np.stack([data.postero_anterior, male, ages, ages**2], axis=1).astype(np.float64)
+
+
+class Judge:
+    """Turns out-of-fold scores into figures with intervals; patients are resampled throughout.
+
+    Args:
+        data: labels, patients, peer.
+        found: the scores.
+        recipe: findings assessed, resamples, seed.
+    """
+
+    def __init__(self, data: ExpertData, found: OutOfFold, recipe: ExpertRecipe) -> None:
+        self._data = data
+        self._found = found
+        self._recipe = recipe
+        self._names = [name for name in NAMES if name in recipe.targets.assessed]
+
+    def interval(self, statistic: CountStatistic, part: Bools) -> dict[str, Any]:
+        """A bootstrap interval over the patients of a part."""
+        patients = self._data.patients[part]
+        resamples, seed = self._recipe.validation.resamples, self._recipe.optimiser.seed
+        return _rounded(counts_bootstrap(statistic, patients, n_resamples=resamples, seed=seed))
+
+    def countable(self, part: Bools) -> list[str]:
+        """Findings with enough positives and negatives in a part."""
+        positives = self._data.labels[part].sum(axis=0)
+        enough = (positives >= MINIMUM_CASES) & (part.sum() - positives >= MINIMUM_CASES)
+        return [name for name in self._names if enough[NAMES.index(name)]]
+
+    def macro(self, part: Bools, names: Sequence[str], scores: Doubles, minus: Doubles | None = None) -> dict[str, Any]:
+        """Unweighted mean AUC over findings, or its difference to that of other scores."""
+        columns = [NAMES.index(name) for name in names]
+        labels = self._data.labels[part][:, columns]
+        first = macro_auc_of_counts(labels, scores[part][:, columns])
+        if minus is None:
+            return self.interval(first, part)
+        second = macro_auc_of_counts(labels, minus[part][:, columns])
+        return self.interval(lambda counts: first(counts) - second(counts), part)
+
+    def part(self, part: Bools) -> dict[str, Any]:
+        """Figures of some of the pictures: network, metadata, and peer where it was run on all of them."""
+        names, found = self.countable(part), self._found
+        peer = self.peer_scores() if self._data.in_peer[part].all() and self._data.peer is not None else None
+        out: dict[str, Any] = {
+            "n": int(part.sum()),
+            "patients": len(set(self._data.patients[part])),
+            "findings": names,
+        }
+        if not names:
+            return out
+        out |= {
+            "macro_auc": self.macro(part, names, found.scores),
+            "macro_auc_metadata_only": self.macro(part, names, found.metadata),
+            "macro_auc_minus_metadata_only": self.macro(part, names, found.scores, found.metadata),
+        }
+        if peer is not None:
+            out["macro_auc_peer"] = self.macro(part, names, peer)
+            out["macro_auc_minus_peer"] = self.macro(part, names, found.scores, peer)
+        out["by_finding"] = {name: self._finding(name, part, peer) for name in names}
+        return out
+
+    def _finding(self, name: str, part: Bools, peer: Doubles | None) -> dict[str, Any]:
+        column = NAMES.index(name)
+        labels, scores = self._data.labels[part, column], self._found.scores[part, column]
+        out: dict[str, Any] = {
+            "n_positive": int(labels.sum()),
+            "auc": self.interval(auc_of_counts(labels, scores), part),
+            "auc_metadata_only": self.interval(auc_of_counts(labels, self._found.metadata[part, column]), part),
+        }
+        if peer is not None:
+            out["auc_peer"] = self.interval(auc_of_counts(labels, peer[part, column]), part)
+            out["minus_peer"] = _rounded(paired_auc(labels, scores, peer[part, column]))
+        return out
+
+    def peer_scores(self) -> Doubles:
+        """The peer's scores of the assessed findings, ``[N, 14]``."""
+        if self._data.peer is None:
+            raise DataError("The recipe names no peer (data.peer), so there is nothing to compare with.")
+        scores = np.full(self._data.labels.shape, np.nan)
+        for name in self._names:
+            scores[:, NAMES.index(name)] = self._data.peer.of_finding(name)
+        return scores
+
+    def other_source(self) -> dict[str, Any]:
+        """Networks that were trained on one source and are tested on the other, beside cross-validation there."""
+        found, in_peer = self._found, self._data.in_peer
+        out = {}
+        for title, part in (("tested_on_peer_pictures", in_peer), ("tested_on_the_others", ~in_peer)):
+            known = set(self.countable(~part & self._data.of_age(self._recipe.optimiser.minimum_age_years)))
+            names = [name for name in self.countable(part) if name in known]
+            if not names:
+                continue
+            out[title] = {
+                "n_train": int((~part & self._data.of_age(self._recipe.optimiser.minimum_age_years)).sum()),
+                "n": int(part.sum()),
+                "findings": names,
+                "macro_auc": self.macro(part, names, found.other_source),
+                "macro_auc_cross_validated": self.macro(part, names, found.scores),
+                "by_finding": {
+                    name: self.interval(
+                        auc_of_counts(
+                            self._data.labels[part, NAMES.index(name)], found.other_source[part, NAMES.index(name)]
+                        ),
+                        part,
+                    )
+                    for name in names
+                },
+            }
+        return out
+
+    def thresholds(self) -> dict[str, Any]:
+        """Thresholds chosen on the pictures of grown patients, and what the one for the prompt does there."""
+        part = self._data.of_age(self._recipe.optimiser.minimum_age_years)
+        return {name: asdict(thresholds_of(self._data, self._found.scores, name, part)) for name in self._names}
+
+    def operating_points(self, part: Bools) -> dict[str, Any]:
+        """Sensitivity, specificity and predictive values of the `inject` thresholds."""
+        out = {}
+        for name, chosen in self.thresholds().items():
+            column = NAMES.index(name)
+            if chosen["inject"] is not None:
+                labels, scores = self._data.labels[part, column], self._found.scores[part, column]
+                out[name] = _rounded(operating_point(labels, scores, chosen["inject"]))
+        return out
+
+    def reliability(self, part: Bools) -> dict[str, Reliability]:
+        """Bins of score against share of positives; the scores are not calibrated."""
+        labels, scores = self._data.labels[part], self._found.scores[part]
+        return {
+            name: reliability(labels[:, NAMES.index(name)], scores[:, NAMES.index(name)])
+            for name in self.countable(part)
+        }
+
+
+def thresholds_of(data: ExpertData, scores: Doubles, name: str, part: Bools) -> PurposeThresholds:
+    """`hilum.statistics.choose_thresholds` for one finding on some of the pictures."""
+    column = NAMES.index(name)
+    return choose_thresholds(data.labels[part, column], scores[part, column])
+
+
+def figures(judge: Judge, data: ExpertData, recipe: ExpertRecipe) -> dict[str, Any]:
+    """Everything that is quoted, ready for JSON."""
+    peer = data.in_peer
+    grown = data.of_age(recipe.optimiser.minimum_age_years)
+    out: dict[str, Any] = {
+        "on_peer_pictures": judge.part(peer),
+        "pa_only": judge.part(peer & data.postero_anterior),
+        "ap_only": judge.part(peer & ~data.postero_anterior),
+        "grown_patients": judge.part(peer & grown),
+        "thresholds": judge.thresholds(),
+        "operating_points": judge.operating_points(peer),
+        "reliability": {name: _rounded(one) for name, one in judge.reliability(peer).items()},
+    }
+    if not peer.all():
+        out["the_other_source"] = judge.part(~peer)
+        out["leave_one_source_out"] = judge.other_source()
+    return out
+
+
+def _rounded(result: Any) -> dict[str, Any]:
+    """A result object as a dict with numbers to four digits."""
+    return {key: _short(value) for key, value in asdict(result).items()}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(value, 4)
+    if isinstance(value, Mapping):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(item) for item in value]
+    return value
+
+
+def write_scores(path: Path, data: ExpertData, found: OutOfFold, names: Sequence[str]) -> None:
+    """Out-of-fold scores as CSV: image, fold, one column per assessed finding."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["image", "fold", *names])
+        for index, row in enumerate(data.rows):
+            values = [f"{found.scores[index, NAMES.index(name)]:.6f}" for name in names]
+            writer.writerow([row.path.name, int(found.fold[index]), *values])
+
+
+def read_scores(path: Path, data: ExpertData, names: Sequence[str]) -> Doubles:
+    """The scores that `write_scores` wrote, ``[N, 14]`` in the order of the data.
+
+    Raises:
+        DataError: unreadable, or a picture or finding is missing.
+    """
+    try:
+        rows = {row["image"]: row for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())}
+        scores = np.full(data.labels.shape, np.nan)
+        for index, item in enumerate(data.rows):
+            for name in names:
+                scores[index, NAMES.index(name)] = float(rows[item.path.name][name])
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); it is the recipe's validation.scores.") from None
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{path} does not hold a score for every picture and finding ({error}); make it anew."
+        ) from None
+    return scores
