@@ -188,6 +188,17 @@ def test_an_error_inside_a_model_is_a_failure_without_its_words(read, tmp_path, 
     assert "Geheim" not in failure.message
 
 
+def test_a_score_that_is_no_number_is_a_failure_of_that_study(read, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.sigmoid", lambda values: torch.full_like(values, torch.nan))
+    (failure,) = read(write_png(tmp_path / "a.png")).failures
+    assert failure.code == Reason.INTERNAL
+
+
+def test_the_template_refuses_what_it_cannot_say_for_that_study_alone(tmp_path):
+    result = hilum.read(write_png(tmp_path / "a.png"), model="template", findings=["No Finding", "Support Devices"])
+    assert len(result.studies) + len(result.failures) == 1
+
+
 def test_results_stream_in_order(tiny_original, expert, tmp_path):
     for n in range(6):
         write_png(tmp_path / f"{n}.png", n)

@@ -81,7 +81,8 @@ class Reader:
     """Reads studies with models loaded once; a context manager.
 
     Results come in the order of the files, a few at a time. A file that cannot be decoded, or a study at which a model
-    fails, becomes a `Failure` and costs nothing else.
+    fails, becomes a `Failure` and costs nothing else. Drafts are written in batches of up to four studies; in half
+    precision the company a study keeps can tip a near tie between two words.
 
     Args:
         settings: what to read with.
@@ -255,20 +256,30 @@ class Reader:
         """Drafts for a batch; when the batch fails, study by study, so that only the guilty one is lost."""
         if not works:
             return []
-        models = self._models
-        if models.reporter is None:
-            return [self._result(work, None, 0.0) for work in works]
         started = time.perf_counter()
+        drafts: list[Generation | None] | Failure = self._generate(works)
+        if isinstance(drafts, Failure):
+            # outside the handler of the error, whose traceback would still hold the batch's memory
+            return [drafts] if len(works) == 1 else [outcome for work in works for outcome in self._draft([work])]
+        share = (time.perf_counter() - started) / len(works)
+        outcomes: list[StudyResult | Failure] = []
+        for work, draft in zip(works, drafts, strict=True):
+            try:
+                outcomes.append(self._result(work, draft, share))
+            except Exception as error:
+                outcomes.append(_failure(work.study, error))
+        return outcomes
+
+    def _generate(self, works: Sequence[_Work]) -> list[Generation | None] | Failure:
+        """What the reporter writes for each; None where the template will write; or why all of it failed."""
+        reporter = self._models.reporter
+        if reporter is None:
+            return [None] * len(works)
         try:
             prompts = [work.prompt for work in works if work.prompt is not None]
-            generations = models.reporter.generate(prompts, max_new_tokens=self.settings.max_new_tokens)
+            return list(reporter.generate(prompts, max_new_tokens=self.settings.max_new_tokens))
         except Exception as error:
-            if len(works) == 1:
-                return [_failure(works[0].study, error)]
-            log.info("a batch of %d failed with %s; once more, one by one", len(works), type(error).__name__)
-            return [outcome for work in works for outcome in self._draft([work])]
-        share = (time.perf_counter() - started) / len(works)
-        return [self._result(work, one, share) for work, one in zip(works, generations, strict=True)]
+            return _failure(works[0].study, error)
 
     def _result(self, work: _Work, generation: Generation | None, draft_s: float) -> StudyResult:
         """Put together what is known of a study."""
