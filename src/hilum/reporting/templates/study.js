@@ -212,5 +212,6 @@
   new ResizeObserver(() => refresh(false)).observe(viewer);
 
   root.classList.add("scripted");
+  choose(0);
   views.forEach((v, i) => v.img.decode().then(() => { prepare(v); v.dirty = true; if (i === current) { refresh(true); showHeat(); } }));
 })();
