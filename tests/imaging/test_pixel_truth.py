@@ -213,7 +213,7 @@ def test_presentation_lut_shape_does_not_invert_twice(read_dicom, notice_codes, 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_presentation_lut(read_dicom, ramp, photometric):
-    """C.11.4: its input is the output of the VOI stage, first input 0; its output are P-values: no inversion after it."""
+    """C.11.4: its input is the output of the VOI stage; its output are P-values, so nothing is inverted after it."""
     entries = [int(4095 * math.sqrt(i / 255)) for i in range(256)]
     image = read_dicom(
         ramp,

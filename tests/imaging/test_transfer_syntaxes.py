@@ -42,7 +42,7 @@ def radiograph_like(bits: int, signed: bool, shape: tuple[int, int] = (64, 80)) 
 def compressed(new_dicom, values: np.ndarray, bits: int, syntax: str) -> bytes:
     """Encapsulated pixel data of one frame."""
     if syntax in (JPEGLossless, JPEGLosslessSV1):
-        return jpeg_lossless(values, bits, syntax)
+        return encapsulate([jpeg_lossless(values, bits, 1 if syntax == JPEGLosslessSV1 else 7)])
     dataset: Dataset = new_dicom(values, BitsStored=bits, HighBit=bits - 1)
     plugins = {RLELossless: "pylibjpeg", JPEGLSLossless: "pyjpegls", JPEGLSNearLossless: "pyjpegls"}
     options = {"jls_error": 2} if syntax == JPEGLSNearLossless else {"j2k_cr": [5]} if syntax == JPEG2000 else {}
@@ -50,27 +50,37 @@ def compressed(new_dicom, values: np.ndarray, bits: int, syntax: str) -> bytes:
     return dataset.PixelData
 
 
-def jpeg_lossless(values: np.ndarray, bits: int, syntax: str) -> bytes:
-    """Signed samples are coded as their bit patterns: JPEG knows no sign (PS3.5 section 8.2.1)."""
-    import gdcm
+def jpeg_lossless(values: np.ndarray, bits: int, predictor: int) -> bytes:
+    """Lossless JPEG (ISO 10918-1 annex H) with one fixed code table; signed samples go as their bit patterns."""
+    samples = (values.astype(np.int64) & ((1 << bits) - 1)).tolist()
+    height, width = values.shape
+    out = []
+    for y, row in enumerate(samples):
+        for x, sample in enumerate(row):
+            left, above = row[x - 1], samples[y - 1][x]
+            if y == 0:
+                guess = left if x else 1 << (bits - 1)
+            elif x == 0:
+                guess = above
+            else:
+                corner = samples[y - 1][x - 1]
+                guess = {1: left, 4: left + above - corner, 7: (left + above) // 2}[predictor]
+            difference = (sample - guess + 32767) % 65536 - 32767  # modulo 65536 (H.1.2.1)
+            size = abs(difference).bit_length()
+            out.append(f"{size:05b}")  # 17 codes of 5 bits each
+            if 0 < size < 16:
+                out.append(f"{difference if difference > 0 else difference - 1 & (1 << size) - 1:0{size}b}")
+    coded = "".join(out)
+    coded += "1" * (-len(coded) % 8)
+    scan = int(coded, 2).to_bytes(len(coded) // 8, "big").replace(b"\xff", b"\xff\0")
 
-    unsigned = f"u{values.dtype.itemsize}"
-    values = values.view(unsigned) & np.array((1 << bits) - 1, unsigned)
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((values.shape[1], values.shape[0], 1))
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 8 * values.dtype.itemsize, bits, bits - 1, 0))
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetByteStringValue(values.tobytes())
-    image.SetDataElement(element)
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
-    change.SetInput(image)
-    assert change.Change()
-    fragment = change.GetOutput().GetDataElement().GetSequenceOfFragments().GetFragment(0)
-    data = fragment.GetByteValue().GetBuffer().encode("utf-8", "surrogateescape")
-    return encapsulate([data])
+    def segment(marker: int, data: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+    frame = segment(0xC3, struct.pack(">BHHBBBB", bits, height, width, 1, 1, 0x11, 0))
+    table = segment(0xC4, bytes([0, 0, 0, 0, 0, 17, *[0] * 11, *range(17)]))
+    start = segment(0xDA, bytes([1, 1, 0, predictor, 0, 0]))
+    return b"\xff\xd8" + frame + table + start + scan + b"\xff\xd9"
 
 
 LOSSLESS = [RLELossless, JPEGLSLossless, JPEG2000Lossless, JPEGLossless, JPEGLosslessSV1]
@@ -349,11 +359,9 @@ def test_codestream_headers():
     frame = jpeg_frame(radiograph_like(8, False))
     header = jpeg_header(frame)
     assert (header.rows, header.columns, header.samples, header.precision) == (64, 80, 1, 8)
-    for cut in range(0, 200, 7):
-        try:
+    for cut in range(0, frame.index(b"\xff\xc0") + 9):
+        with pytest.raises(FormatError):
             jpeg_header(frame[:cut])
-        except FormatError as error:
-            assert error.code is Reason.CORRUPT_PIXELS
     with pytest.raises(FormatError):
         jpeg2000_header(b"\xff\x4f\xff\x51" + b"\0" * 60)
 

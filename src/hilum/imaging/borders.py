@@ -13,6 +13,9 @@ _BLACK = 0.1
 
 _MIN_SIDE = 64
 
+_MIN_SHARE = 0.01
+"""Frames thinner than this share of the picture's side stay: a line or two at the edge is no matter for a network."""
+
 
 def content_box(pixels: NDArray[np.float32], transparent: NDArray[np.bool_] | None = None) -> tuple[int, int, int, int]:
     """Where the film lies in a picture.
@@ -26,37 +29,41 @@ def content_box(pixels: NDArray[np.float32], transparent: NDArray[np.bool_] | No
         transparent: ``[H, W]``, True where the picture is fully transparent.
 
     Returns:
-        (top, bottom, left, right), half-open; the whole picture where less than 64 pixels a side would remain.
+        (top, bottom, left, right), half-open. The whole picture where less than 64 pixels a side would remain, or where
+        the frame is thinner than a hundredth of the side.
     """
     height, width = pixels.shape
+    clear = np.zeros(pixels.shape, bool) if transparent is None else transparent
     top, bottom, left, right = 0, height, 0, width
     while True:
-        before = (top, bottom, left, right)
-        view = pixels[top:bottom, left:right]
-        clear = None if transparent is None else transparent[top:bottom, left:right]
-        top += _frame_lines(view, clear)
-        bottom -= _frame_lines(view[::-1], None if clear is None else clear[::-1])
+        before = top, bottom, left, right
+        part = slice(top, bottom), slice(left, right)
+        top += _frame_lines(pixels[part], clear[part])
+        bottom -= _frame_lines(pixels[part][::-1], clear[part][::-1])
         if bottom - top < _MIN_SIDE:
-            break
-        view = pixels[top:bottom, left:right].T
-        clear = None if transparent is None else transparent[top:bottom, left:right].T
-        left += _frame_lines(view, clear)
-        right -= _frame_lines(view[::-1], None if clear is None else clear[::-1])
+            return 0, height, 0, width
+        part = slice(top, bottom), slice(left, right)
+        left += _frame_lines(pixels[part].T, clear[part].T)
+        right -= _frame_lines(pixels[part].T[::-1], clear[part].T[::-1])
         if right - left < _MIN_SIDE:
-            break
+            return 0, height, 0, width
         if (top, bottom, left, right) == before:
-            return before
-    return 0, height, 0, width
+            break
+    return (
+        top if top >= _MIN_SHARE * height else 0,
+        bottom if height - bottom >= _MIN_SHARE * height else height,
+        left if left >= _MIN_SHARE * width else 0,
+        right if width - right >= _MIN_SHARE * width else width,
+    )
 
 
-def _frame_lines(lines: NDArray[np.float32], transparent: NDArray[np.bool_] | None) -> int:
+def _frame_lines(lines: NDArray[np.float32], clear: NDArray[np.bool_]) -> int:
     """How many lines from the first on belong to the frame."""
     level = float(lines[0, 0])
     count = 0
-    for index, line in enumerate(lines):
-        clear = transparent is not None and bool(transparent[index].all())
+    for line, transparent in zip(lines, clear, strict=True):
         flat = level > _BLACK and bool(np.abs(line - level).max() <= _TOLERANCE)
-        if not (clear or flat):
+        if not (flat or bool(transparent.all())):
             break
         count += 1
     return count

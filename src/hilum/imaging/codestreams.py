@@ -65,6 +65,11 @@ def jpeg_header(data: bytes) -> Codestream:
     raise _no_header("JPEG")
 
 
+def is_complete(data: bytes) -> bool:
+    """True where a JPEG codestream ends with its end-of-image marker, padding apart (PS3.5 section A.4)."""
+    return data[-1024:].rstrip(b"\0").endswith(b"\xff\xd9")
+
+
 def jpeg2000_header(data: bytes) -> Codestream:
     """The SIZ segment of a JPEG 2000 codestream (ISO 15444-1 section A.5.1), bare or inside a JP2 file.
 

@@ -134,7 +134,7 @@ class Decoder:
 
     def start(self) -> None:
         """Start the child and return at once, so that its imports run beside whatever the caller does next."""
-        with self._turn:
+        with self._turn, suppress(OSError):  # where it cannot be started the first file says so
             self._living_child()
 
     def read(self, path: Path | str, *, source: str | None = None) -> Radiograph:
@@ -153,7 +153,10 @@ class Decoder:
         request = {"path": str(Path(path).absolute()), "source": str(path) if source is None else source}
         with self._turn:
             while True:
-                child = self._living_child()
+                try:
+                    child = self._living_child()
+                except OSError as error:
+                    raise _no_start(error) from error
                 fresh, child.used = not child.used, True
                 answer = self._ask(child, request)
                 if isinstance(answer, Radiograph):
@@ -207,7 +210,8 @@ class Decoder:
         self.close()
 
     def _living_child(self) -> _Child:
-        if self._child is not None and self._child.process.poll() is not None:
+        # a clock that ran out in the very moment of the answer is no matter for the next file
+        if self._child is not None and (self._child.timed_out or self._child.process.poll() is not None):
             self._discard()
         if self._child is None:
             self._child = _Child(self.limits)
@@ -235,11 +239,7 @@ class Decoder:
 def _death(child: _Child, limits: Limits, error: Exception) -> LimitError:
     """What the end of a decoding process means for the file that it was reading."""
     if not child.ready:
-        return LimitError(
-            f"The process that decodes images could not start ({error}). Check the installation: hilum needs numpy, "
-            "Pillow and pydicom.",
-            Reason.DECODER_CRASH,
-        )
+        return _no_start(error)
     status = child.process.returncode
     if child.timed_out or status == -getattr(signal, "SIGXCPU", 0x7FFF):
         return LimitError(
@@ -249,6 +249,14 @@ def _death(child: _Child, limits: Limits, error: Exception) -> LimitError:
         )
     return LimitError(
         "The decoder crashed on this file; it is damaged or was made to do harm. Export the image again.",
+        Reason.DECODER_CRASH,
+    )
+
+
+def _no_start(error: Exception) -> LimitError:
+    return LimitError(
+        f"The process that decodes images could not start ({error}). Check the installation: Hilum needs numpy, "
+        "Pillow and pydicom.",
         Reason.DECODER_CRASH,
     )
 

@@ -43,7 +43,9 @@ def read_picture(path: Path, kind: FileKind, limits: Limits, source: str) -> Rad
     Image.MAX_IMAGE_PIXELS = None  # the check below replaces Pillow's, which only warns up to twice its limit
     notices: list[Notice] = []
     try:
-        with Image.open(path, formats=(kind.value,)) as image:
+        # An open file, not its name: by name Pillow maps raw TIFF data into memory, and garbles pictures that the
+        # orientation tag turns by 90 degrees (Pillow 13.0.0).
+        with path.open("rb") as file, Image.open(file, formats=(kind.value,)) as image:
             width, height = image.size
             if width * height > limits.max_pixels:
                 raise LimitError(
@@ -51,9 +53,8 @@ def read_picture(path: Path, kind: FileKind, limits: Limits, source: str) -> Rad
                     "smaller.",
                     Reason.PIXEL_LIMIT,
                 )
-            if (pages := getattr(image, "n_frames", 1)) > 1:
-                notices.append(Notice("multi_frame", f"The file has {pages} pages; only the first was read."))
-                image.seek(0)
+            if getattr(image, "is_animated", False):  # counting the pages would walk through all of them
+                notices.append(Notice("multi_frame", "The file has several pages; only the first was read."))
             white_is_zero = isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
             if _reduced_depth(image):
                 notices.append(

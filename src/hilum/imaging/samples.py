@@ -28,7 +28,7 @@ from pydicom.uid import (
 )
 
 from hilum.errors import FormatError, InputError, LimitError, Reason
-from hilum.imaging.codestreams import MAX_PIXELS_PER_BYTE, jpeg2000_header, jpeg_header, rle_capacity
+from hilum.imaging.codestreams import MAX_PIXELS_PER_BYTE, is_complete, jpeg2000_header, jpeg_header, rle_capacity
 from hilum.imaging.elements import raw_value
 from hilum.imaging.image_pixel import PixelDescription
 from hilum.imaging.limits import Limits
@@ -36,6 +36,7 @@ from hilum.records import Notice
 
 _NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 _JPEG_8BIT = {JPEGBaseline8Bit, JPEGExtended12Bit}
+_JPEG_LS = {JPEGLSLossless, JPEGLSNearLossless}
 _JPEG_2000 = {JPEG2000Lossless, JPEG2000}
 # One decoder for each, so that a file reads alike everywhere; chosen as the one that decodes all of pydicom's test
 # files.
@@ -142,6 +143,9 @@ def _check_encapsulated(dataset: Dataset, data: bytes, syntax: UID, pixel: Pixel
         raise _mismatch(
             pixel, f"a compressed picture of {stream.columns} x {stream.rows} with {stream.samples} component(s)"
         )
+    # CharLS reads on beyond the end of a stream that has none, for seconds
+    if syntax in _JPEG_LS and not is_complete(frame):
+        raise _damaged("they are cut off")
     if syntax in _JPEG_8BIT and stream.precision != 8:
         raise FormatError(
             f"The pixels are {stream.precision}-bit JPEG Extended, for which there is no decoder here. Export the "
@@ -186,7 +190,11 @@ def _decode(dataset: Dataset, data: bytes, syntax: UID, pixel: PixelDescription)
         # pydicom wraps what its plugins raise, memory errors included, into one text
         if "alloc" in str(error) or str(error).rstrip().endswith(":"):
             raise MemoryError from error
-        raise _damaged("its decoder gave up on them") from error
+        raise _damaged("their decoder gave up on them") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # Rust's assertion, which is no Exception to Python
+            raise
+        raise _damaged("their decoder gave up on them") from None
     photometric = str(properties["photometric_interpretation"])
     # the runner renames PALETTE COLOR, and shows the YBR spaces of JPEG 2000 as the RGB that its decoder gives
     return array, pixel.photometric if pixel.samples == 1 else photometric
