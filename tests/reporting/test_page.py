@@ -76,8 +76,9 @@ def test_heat_maps_are_there_and_off(result):
     assert {b["data-finding"] for b in buttons} == {f.name for f in result.findings if f.assessed}
     assert all(b["aria-pressed"] == "false" for b in buttons)
     heat = json.loads(re.search(r'id="heat">(.*?)</script>', page, re.DOTALL)[1])
-    assert set(heat["0"]) == {b["data-finding"] for b in buttons}
-    assert "1" not in heat
+    assert set(heat["maps"]["0"]) == {b["data-finding"] for b in buttons}
+    assert "1" not in heat["maps"]
+    assert set(heat["thresholds"].values()) == {0.4}
 
 
 def test_it_says_what_a_reader_must_know(result):

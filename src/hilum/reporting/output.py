@@ -6,7 +6,7 @@ import hashlib
 import io
 from pathlib import Path
 
-from hilum.errors import UsageError
+from hilum.errors import HilumError, UsageError
 from hilum.reporting.page import render_page
 from hilum.reporting.result import ReadResult, StudyResult
 from hilum.reporting.text import console_for, print_study
@@ -34,21 +34,32 @@ class OutputFolder:
         self._written = 0
 
     def add(self, result: StudyResult) -> Path:
-        """Write the page and the text of a study that holds its images; returns the page's path."""
+        """Write the page and the text of a study that holds its images; returns the page's path.
+
+        Raises:
+            HilumError: the disk is full, say; `finish` raises it too.
+        """
         self._written += 1
         digest = hashlib.sha256()
         for image in result.study.radiographs if result.study else ():
             digest.update(repr(image.pixels.shape).encode() + image.pixels.tobytes())
         stem = self.folder / f"study-{self._written:04d}-{digest.hexdigest()[:12]}"
         page = stem.with_suffix(".html")
-        page.write_text(render_page(result), encoding="utf-8")
+        _write(page, render_page(result))
         text = io.StringIO()
         print_study(console_for(text), result)
-        stem.with_suffix(".txt").write_text(text.getvalue(), encoding="utf-8")
+        _write(stem.with_suffix(".txt"), text.getvalue())
         return page
 
     def finish(self, result: ReadResult) -> Path:
         """Write `report.json` with everything read so far; returns its path."""
         path = self.folder / "report.json"
-        path.write_text(result.to_json(), encoding="utf-8")
+        _write(path, result.to_json())
         return path
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise HilumError(f"{path} cannot be written ({error.strerror}); check the disk and the permissions.") from None

@@ -24,7 +24,7 @@ _HEAT_SIDE = 256
 def render_page(result: StudyResult) -> str:
     """The page of one study: radiographs, findings with heat maps (off at first), the draft, prompt, models, warnings.
 
-    It holds no patient data beyond the pictures and the path as given. Nothing is fetched: pictures, style and script
+    It holds no patient data beyond the pictures and the names of their files. Nothing is fetched: pictures, style and script
     lie inside, and the page's policy forbids the rest.
 
     Args:
@@ -44,9 +44,11 @@ def render_page(result: StudyResult) -> str:
         _TEMPLATES,
         "study",
         version=__version__,
+        name=Path(result.source).name or result.source,
         result=result,
         images=_images(result, result.study),
         heat=heat,
+        thresholds={a.name: a.threshold for a in result.findings if a.name in with_heat},
         rows=[_row(a, a.name in with_heat) for a in result.assessed_first_present],
         present=[a.name for a in result.findings if a.present],
         calibrated=any(a.probability is not None for a in result.findings),
@@ -74,7 +76,7 @@ def _images(result: StudyResult, study: Study) -> list[dict[str, Any]]:
         # width and height stand in the IHDR chunk, bytes 16 to 23 of a PNG file
         shown.append(
             {
-                "file": summary.file,
+                "file": Path(summary.file).name,
                 "view": "view unknown" if summary.view == "unknown" else summary.view,
                 "width": summary.width,
                 "height": summary.height,

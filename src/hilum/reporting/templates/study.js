@@ -4,7 +4,7 @@
   const viewer = document.querySelector(".viewer");
   const figures = [...viewer.querySelectorAll("figure")];
   const captions = [...document.querySelectorAll(".caption")];
-  const heatMaps = JSON.parse(document.getElementById("heat").textContent);
+  const { maps: heatMaps, thresholds } = JSON.parse(document.getElementById("heat").textContent);
   const legend = document.querySelector(".legend");
   const strength = legend.querySelector("input");
   const readout = document.querySelector(".tools output");
@@ -117,6 +117,9 @@
     v.overlay.hidden = !source;
     if (!source) return;
     legend.querySelector("b").textContent = heatName;
+    // the finding's threshold lies in the middle of the scale, whatever its value
+    const middle = clamp(thresholds[heatName] ?? 0.5, 0.01, 0.99);
+    const warmth = (score) => score < middle ? 0.5 * score / middle : 0.5 + 0.5 * (score - middle) / (1 - middle);
     const picture = new Image(), wanted = heatName;
     picture.onload = () => {
       if (wanted !== heatName || v !== view()) return;
@@ -125,9 +128,9 @@
       context.drawImage(picture, 0, 0);
       const data = context.getImageData(0, 0, v.overlay.width, v.overlay.height), d = data.data;
       for (let i = 0; i < d.length; i += 4) {
-        const t = d[i] / 255, rgb = colour(t);
+        const t = warmth(d[i] / 255), rgb = colour(t);
         d[i] = rgb[0]; d[i + 1] = rgb[1]; d[i + 2] = rgb[2];
-        d[i + 3] = 255 * Math.min(1, 1.6 * t) * strength.value / 100;
+        d[i + 3] = 255 * Math.min(1, 1.4 * t) * strength.value / 100;
       }
       context.putImageData(data, 0, 0);
       place(v);
