@@ -8,7 +8,7 @@ from hilum.reporting.result import AI_DRAFT, ImageSummary, ModelIdentity, StudyR
 from tiny_expert import write_expert
 
 UNASSESSED = {"No Finding", "Enlarged Cardiomediastinum", "Fracture", "Support Devices"}
-HOSTILE = "scan<script>alert(1)</script>\x1b[31m\u202e\udcff.dcm"
+HOSTILE = "scans/<img src=x onerror=alert(1)>\x1b[31m\u202e\udcff.dcm"
 
 
 def radiograph(source="chest.dcm", size=(60, 48), view=View.PA, **more):

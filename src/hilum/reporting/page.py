@@ -24,8 +24,8 @@ _HEAT_SIDE = 256
 def render_page(result: StudyResult) -> str:
     """The page of one study: radiographs, findings with heat maps (off at first), the draft, prompt, models, warnings.
 
-    It holds no patient data beyond the pictures and the names of their files. Nothing is fetched: pictures, style and script
-    lie inside, and the page's policy forbids the rest.
+    It holds no patient data beyond the pictures and the names of their files. Nothing is fetched: pictures, style and
+    script lie inside, and the page's policy forbids the rest.
 
     Args:
         result: read with `heatmaps=True`, so that it holds its images.
