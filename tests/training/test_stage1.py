@@ -13,7 +13,7 @@ from hilum.errors import DataError, TrainingError, UsageError
 from hilum.labeling import read_back
 from hilum.models.checkpoint import verify
 from hilum.models.janus import load_reporter
-from hilum.models.prompt import NOTHING_FOUND, WITHOUT_EXPERT
+from hilum.models.prompt import NOTHING_FOUND, WITHOUT_EXPERT, instruction
 from hilum.models.tokens import JanusTokenizer
 from hilum.records import NAMES, LabelState
 from hilum.training.fresh import fresh_network, write_tokenizer
@@ -65,7 +65,9 @@ def test_the_tokenizer_writes_any_text(tokenizer: JanusTokenizer, text: str) -> 
 
 def test_samples_answer_the_labels_whatever_the_prompt_says(made_pictures: Path, tokenizer: JanusTokenizer) -> None:
     images = read_image_table(made_pictures / "labels.csv", made_pictures / "images", "labels")
-    maker = SampleMaker(images, ASSESSED, tokenizer, 16, Conditioning(without_expert=0.3, corrupted=0.3), "hilum/1")
+    maker = SampleMaker(
+        images, ASSESSED, tokenizer, 16, Conditioning(language_only=0, without_expert=0.3, corrupted=0.3), "hilum/1"
+    )
     rng, prompts = random.Random(1), set()
     for index in list(range(24)) * 5:
         sample = maker.make(index, rng)
@@ -79,6 +81,21 @@ def test_samples_answer_the_labels_whatever_the_prompt_says(made_pictures: Path,
     assert any(WITHOUT_EXPERT in prompt for prompt in prompts)
     assert any(NOTHING_FOUND in prompt for prompt in prompts)
     assert any("Lung Lesion, Lung Opacity present." in prompt for prompt in prompts)
+
+
+def test_language_samples_have_no_picture_and_a_true_prompt(made_pictures: Path, tokenizer: JanusTokenizer) -> None:
+    images = read_image_table(made_pictures / "labels.csv", made_pictures / "images", "labels")
+    maker = SampleMaker(images, ASSESSED, tokenizer, 16, Conditioning(language_only=1), "hilum/1")
+    rng, sets = random.Random(2), set()
+    for _ in range(60):
+        sample = maker.make(0, rng)
+        assert sample.image is None
+        said = read_back(tokenizer.decode(sample.answer)).states
+        present = [name for name in NAMES if said.get(name) is LabelState.PRESENT]
+        assert instruction(present, "hilum/1") in tokenizer.decode(sample.prompt)
+        assert "Lung Lesion" not in present or "Lung Opacity" in present
+        sets.add(tuple(present))
+    assert len(sets) == 6
 
 
 def test_the_loss_sees_answers_only(tokenizer: JanusTokenizer, repository: Path, made_pictures: Path) -> None:

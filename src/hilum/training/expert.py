@@ -72,7 +72,7 @@ def train_expert(recipe: ExpertRecipe, out: Path, progress: Progress | None = No
         network = fit(data, trunk, train, recipe, progress)
         scores = np.full(data.labels.shape, np.nan)
         chosen = np.flatnonzero(held_out)
-        scores[chosen] = score(network, trunk, chosen, recipe.optimiser, recipe.network.frozen_blocks)
+        scores[chosen] = score(network, trunk, chosen, recipe)
     thresholds = {name: thresholds_of(data, scores, name, validation) for name in recipe.targets.assessed}
     specs = _specs(recipe, data.labels[train].sum(axis=0), thresholds)
     write_expert(out, network, _info(recipe, data, specs, n_train=len(train), n_validation=int(validation.sum())))

@@ -22,7 +22,7 @@ from hilum.imaging import Decoder
 from hilum.models.expert import ExpertNetwork, lite0_config
 from hilum.models.pixels import expert_input
 from hilum.records import NAMES, NO_FINDING, View
-from hilum.training.expert_recipe import ExpertOptimiser, ExpertRecipe
+from hilum.training.expert_recipe import ExpertRecipe
 from hilum.training.lite0 import start_from_imagenet
 from hilum.training.peer import PeerOutputs, read_peer
 from hilum.training.samples import augment
@@ -299,12 +299,13 @@ def _set_head(network: ExpertNetwork, weight: torch.Tensor, bias: torch.Tensor) 
     network.backbone.config.num_labels = n_outputs
 
 
-def score(network: ExpertNetwork, trunk: Trunk, chosen: Indices, options: ExpertOptimiser, n_blocks: int) -> Floats:
-    """Scores ``[n, 14]`` of pictures as they are."""
+def score(network: ExpertNetwork, trunk: Trunk, chosen: Indices, recipe: ExpertRecipe) -> Floats:
+    """Scores ``[n, 14]`` of pictures as they are, in the order of `NAMES`."""
+    step = recipe.optimiser.batch
     parts = []
-    for start in range(0, len(chosen), options.batch):
+    for start in range(0, len(chosen), step):
         with torch.inference_mode():
-            features = trunk.features[0, chosen[start : start + options.batch]]
-            parts.append(torch.sigmoid(_logits(network, features, n_blocks)))
+            features = trunk.features[0, chosen[start : start + step]]
+            parts.append(torch.sigmoid(_logits(network, features, recipe.network.frozen_blocks)))
     scores: Floats = torch.cat(parts).numpy()
     return scores

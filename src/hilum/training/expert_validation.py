@@ -86,7 +86,7 @@ def out_of_fold(data: ExpertData, trunk: Trunk, recipe: ExpertRecipe, progress: 
     for number in range(recipe.validation.folds):
         train, test = np.flatnonzero(usable & (fold != number)), np.flatnonzero(fold == number)
         network = fit(data, trunk, train, recipe, _numbered(progress, fold=number + 1))
-        scores[test] = score(network, trunk, test, options, recipe.network.frozen_blocks)
+        scores[test] = score(network, trunk, test, recipe)
         for column in assessed:
             regression = make_pipeline(StandardScaler(), LogisticRegression())
             regression.fit(facts[train], data.labels[train, column])
@@ -95,7 +95,7 @@ def out_of_fold(data: ExpertData, trunk: Trunk, recipe: ExpertRecipe, progress: 
         for here in (True, False):
             train, test = np.flatnonzero(usable & (data.in_peer == here)), np.flatnonzero(data.in_peer != here)
             network = fit(data, trunk, train, recipe, _numbered(progress, source=float(here)))
-            other_source[test] = score(network, trunk, test, options, recipe.network.frozen_blocks)
+            other_source[test] = score(network, trunk, test, recipe)
     return OutOfFold(fold, scores, metadata, other_source)
 
 

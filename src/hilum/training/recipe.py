@@ -108,10 +108,13 @@ class ReporterNetwork(Settings):
 class Conditioning(Settings):
     """How the prompt differs from the truth while training."""
 
+    language_only: float = Field(default=0.4, ge=0, le=1)
+    """Share of samples with a blank picture and a random set of findings in prompt and text: they teach what to say of
+    findings that the pictures seldom or never show together."""
     without_expert: float = Field(default=0.15, ge=0, le=1)
-    """Share of samples with the prompt for no expert."""
+    """Share of the other samples with the prompt for no expert."""
     corrupted: float = Field(default=0.1, ge=0, le=1)
-    """Share of samples with one wrong label in the prompt; the text stays right."""
+    """Share of the other samples with one wrong label in the prompt; the text stays right."""
 
 
 class VisionWarmUp(Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from hilum.corpora.image_table import LabelledImage
 from hilum.labeling import compose
 from hilum.models.prompt import IMAGE_PLACEHOLDER, PromptVersion, instruction, render_deepseek
 from hilum.models.tokens import JanusTokenizer
-from hilum.records import NAMES, NO_FINDING, LabelState
+from hilum.records import NAMES, NO_FINDING, LabelState, close_upward
 from hilum.training.recipe import Conditioning
 
 IGNORED = -100  # torch's cross entropy leaves out these targets
@@ -21,9 +21,9 @@ IGNORED = -100  # torch's cross entropy leaves out these targets
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One training text: which picture, the prompt's ids, and the answer's ids with end-of-text."""
+    """One training text: which picture (None: blank), the prompt's ids, and the answer's ids with end-of-text."""
 
-    image: int
+    image: int | None
     prompt: list[int]
     answer: list[int]
 
@@ -35,6 +35,18 @@ def label_states(image: LabelledImage, assessed: Sequence[str]) -> dict[str, Lab
         for name in assessed
         if name != NO_FINDING
     }
+
+
+def random_states(assessed: Sequence[str], rng: random.Random) -> dict[str, LabelState]:
+    """A random set of present findings, none to three quarters of them, closed upward; the others absent."""
+    names = [name for name in assessed if name != NO_FINDING]
+    chosen = rng.sample(names, rng.randint(0, len(names) * 3 // 4))
+    closed = close_upward(dict.fromkeys(chosen, LabelState.PRESENT))
+    return {name: closed.get(name, LabelState.ABSENT) for name in names}
+
+
+def _present(states: Mapping[str, LabelState]) -> list[str]:
+    return [name for name in NAMES if states.get(name) is LabelState.PRESENT]
 
 
 def corrupt(present: Sequence[str], assessed: Sequence[str], rng: random.Random) -> list[str]:
@@ -70,18 +82,26 @@ class SampleMaker:
         self._prompts: dict[str, list[int]] = {}
 
     def make(self, index: int, rng: random.Random) -> Sample:
-        """A sample for picture `index`."""
+        """A sample for picture `index`, or, for the share `language_only`, for none."""
+        if rng.random() < self.conditioning.language_only:
+            states = random_states(self.assessed, rng)
+            return self._sample(None, states, _present(states), rng)
         states = label_states(self.images[index], self.assessed)
-        present = [name for name in NAMES if states.get(name) is LabelState.PRESENT]
+        present = _present(states)
         told: list[str] | None = present
         draw = rng.random()
         if draw < self.conditioning.without_expert:
             told = None
         elif draw < self.conditioning.without_expert + self.conditioning.corrupted:
             told = corrupt(present, self.assessed, rng)
+        return self._sample(index, states, told, rng)
+
+    def _sample(
+        self, image: int | None, states: Mapping[str, LabelState], told: list[str] | None, rng: random.Random
+    ) -> Sample:
         report = compose(states, seed=rng.getrandbits(32), assessed=self.assessed)
         answer = self.tokenizer.tokenizer.encode(" " + report.format(), add_special_tokens=False).ids
-        return Sample(index, self._prompt_ids(told), [*answer, self.tokenizer.eos])
+        return Sample(image, self._prompt_ids(told), [*answer, self.tokenizer.eos])
 
     def _prompt_ids(self, told: list[str] | None) -> list[int]:
         text = instruction(told, self.version)

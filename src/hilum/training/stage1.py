@@ -111,7 +111,9 @@ def fit(
             order.extend(rng.sample(list(train), len(train)))
         batch = [maker.make(order.pop(), rng) for _ in range(options.batch)]
         ids, mask, targets = collate(batch, maker.tokenizer.pad)
-        pictures = augment(pixels[[s.image for s in batch]], generator, options.augmentation)
+        blank = torch.zeros_like(pixels[0])
+        pictures = torch.stack([blank if s.image is None else pixels[s.image] for s in batch])
+        pictures = augment(pictures, generator, options.augmentation)
         loss = answer_loss(network, ids, mask, targets, pictures)
         value = float(loss.detach())
         if not math.isfinite(value):
