@@ -75,10 +75,9 @@ def test_air_is_black_in_the_monochrome1_example(decoder):
 
 
 def test_process_and_function_agree_to_the_bit(decoder):
-    for path in (example_path(), SLOW):
-        direct = read_file(path, Limits(), "name")
-        assert equal(decoder.read(path, source="name"), direct)
-        assert equal(decoder.read(path, source="name"), direct)
+    direct = read_file(example_path(), Limits(), "name")
+    for _ in range(2):
+        assert equal(decoder.read(example_path(), source="name"), direct)
 
 
 def test_one_shot_and_relative_paths(tmp_path, monkeypatch):
@@ -152,14 +151,17 @@ def test_time_limit_and_what_comes_after():
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory, write_dicom) -> Path:
-    """50 MB of noise, uncompressed."""
-    noise = np.random.default_rng(0).integers(0, 4096, (5000, 5000), np.uint16)
+    """32 MB of noise, uncompressed."""
+    noise = np.random.default_rng(0).integers(0, 4096, (4000, 4000), np.uint16)
     return write_dicom(noise, BitsStored=12, HighBit=11).rename(tmp_path_factory.mktemp("large") / "large.dcm")
 
 
 @linux
 def test_memory_limit_and_what_comes_after(large):
-    with Decoder(Limits(memory_bytes=260_000_000)) as decoder:
+    with Decoder() as decoder:
+        decoder.read(example_path())
+        idle = child_of(decoder).memory_info().vms
+    with Decoder(Limits(memory_bytes=idle + 75_000_000)) as decoder:  # the example takes 50 MB more, the other 100
         before = psutil.Process().memory_info().rss
         for _ in range(2):
             error = refusal(decoder, large)
@@ -168,11 +170,11 @@ def test_memory_limit_and_what_comes_after(large):
         assert decoder.read(example_path()).width == 1841
         assert psutil.Process().memory_info().rss - before < 50_000_000
     with Decoder() as decoder:
-        assert decoder.read(large).width == 5000
+        assert decoder.read(large).width == 4000
 
 
 @linux
-@pytest.mark.parametrize("deadly", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
+@pytest.mark.parametrize("deadly", [signal.SIGSEGV, signal.SIGKILL])
 def test_a_decoder_that_dies_costs_one_file(deadly):
     with Decoder() as decoder:
         decoder.read(example_path())

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-import hilum
 from hilum.errors import InputError, LimitError, Reason
 from hilum.imaging.limits import Limits
 from hilum.imaging.wire import WireError, receive, receive_reply, send
@@ -39,7 +38,7 @@ class _Child:
     def __init__(self, limits: Limits) -> None:
         environment = {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
         # so that the process finds the same Hilum, installed or not
-        home = str(Path(hilum.__file__).parents[1])
+        home = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (home, environment.get("PYTHONPATH"))))
         # one thread each: threads of linear algebra take address space by the dozen and are never used
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
