@@ -231,12 +231,19 @@ def load_expert(ref: str | Path = "starter", *, device: str | torch.device = "cp
     Keys and shapes of the weights are checked strictly. The files' hashes are not: `hilum models verify` does that.
 
     Args:
-        ref: "starter" (bundled, for demonstration), or a checkpoint folder of kind "expert".
+        ref: "starter" (bundled, for demonstration), a checkpoint folder of kind "expert", or ``txrv:NAME@FILE`` for a
+            network of torchxrayvision (see `hilum.models.txrv`).
         device: where it runs, as torch names it.
 
     Raises:
         CheckpointError: no such folder, not an expert, pickles, or weights that do not fit the network.
+        DependencyError: torchxrayvision is needed and not installed.
     """
+    if str(ref).startswith("txrv:"):
+        from hilum.models.txrv import load_txrv, txrv_input
+
+        network, info = load_txrv(str(ref))
+        return Expert(network, info, prepare=txrv_input, device=device)
     folder = STARTER if str(ref) == "starter" else Path(ref).expanduser()
     if not folder.is_dir():
         raise CheckpointError(
