@@ -102,6 +102,7 @@ def test_a_name_that_is_no_text(decoder, tmp_path):
     assert decoder.read(path).width == 12
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs links and pipes")
 @pytest.mark.parametrize(
     ("make", "reason"),
     [

@@ -75,6 +75,8 @@ def test_view_code(read_dicom, ramp, value, scheme, meaning, view):
         ({"ViewPosition": "PA", "PatientOrientation": ["A", "F"]}, "view_conflict"),
         ({"ViewPosition": "LL", "PatientOrientation": ["L", "F"]}, "view_conflict"),
         ({"ViewPosition": "PA", "PatientOrientation": ["R", "F"]}, "mirrored"),
+        ({"ViewPosition": "PA", "PatientOrientation": ["L", "H"]}, "rotated"),
+        ({"ViewPosition": "PA", "PatientOrientation": ["F", "R"]}, "rotated"),
         ({"BodyPartExamined": "EXTREMITY"}, "body_part"),
         ({"PatientAge": "003M"}, "child"),
         ({"BurnedInAnnotation": "YES"}, "burned_in"),
@@ -94,7 +96,7 @@ def test_view_code(read_dicom, ramp, value, scheme, meaning, view):
     ids=str,
 )
 def test_notices(read_dicom, notice_codes, ramp, attributes, code):
-    plain = {"ViewPosition": "PA", "PatientAge": "045Y", "BodyPartExamined": "CHEST"}
+    plain = {"ViewPosition": "PA", "PatientAge": "045Y", "BodyPartExamined": "CHEST", "PatientOrientation": ["L", "F"]}
     assert code not in notice_codes(read_dicom(ramp, **plain))
     if "SeriesDescription" in attributes or "PatientOrientation" in attributes:
         plain.pop("ViewPosition")

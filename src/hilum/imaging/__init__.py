@@ -16,7 +16,7 @@ code                          meaning
 ``fluoroscopy``               the modality is RF
 ``frame_removed``             a frame of paper, screen or transparency around a picture was cut off
 ``full_range``                no window: the range of values was spread from black to white
-``mirrored``                  Patient Orientation says that sides are swapped
+``mirrored``                  Patient Orientation says that the image is mirrored; it was not turned
 ``modality_undeclared``       the file does not say that it is a radiograph (OT, SC or no modality)
 ``multi_frame``               several frames or pages; the first was read
 ``patient_conflict``          one Study Instance UID, several patients
@@ -25,6 +25,7 @@ code                          meaning
 ``quality_control``           the file says that it is a quality-control image
 ``reduced_depth``             16 bits per colour channel, of which 8 were read
 ``rescale_ignored``           Rescale Slope or Intercept is zero or not a number
+``rotated``                   Patient Orientation says that the image is not upright; it was not turned
 ``several_windows``           several windows or VOI LUTs; the first was used
 ``small``                     less than 256 pixels on a side
 ``study_uid_missing``         a DICOM file without Study Instance UID

@@ -7,20 +7,23 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Self, TypeVar, cast
 
-from hilum.errors import InputError, LimitError, Reason
+from hilum.errors import LimitError, Reason
 from hilum.imaging.limits import Limits
-from hilum.imaging.wire import WireError, receive, receive_reply, send
+from hilum.imaging.wire import Header, WireError, receive, receive_reply, send
 from hilum.records import Radiograph
 
+Answer = TypeVar("Answer")
+
 _START_SECONDS = 60.0
-"""Longest wait for a fresh process to import its libraries (0.3 s on an idle machine), apart from the time for a
-file."""
+"""Longest wait for a fresh process to import its libraries, which takes 0.4 s; apart from the time for a file."""
 
 _PASSED_ON = frozenset(
     {
@@ -149,7 +152,7 @@ class Decoder:
         Raises:
             InputError: whatever is wrong with the file, with its `Reason`; nothing else is raised for any file.
         """
-        request = {"path": str(Path(path).absolute()), "source": str(path) if source is None else source}
+        request: Header = {"path": str(Path(path).absolute()), "source": str(path) if source is None else source}
         with self._turn:
             while True:
                 try:
@@ -157,7 +160,10 @@ class Decoder:
                 except OSError as error:
                     raise _no_start(error) from error
                 fresh, child.used = not child.used, True
-                answer = self._ask(child, request)
+                try:
+                    answer = self._exchange(child, request, partial(receive_reply, max_pixels=self.limits.max_pixels))
+                except (WireError, OSError) as error:
+                    answer = _death(child, self.limits, error)
                 if isinstance(answer, Radiograph):
                     return answer
                 if answer.code is Reason.MEMORY_LIMIT:
@@ -175,20 +181,14 @@ class Decoder:
             None for a picture, for a file without that UID, and for one that cannot be read: `read` says why.
         """
         with self._turn:
-            child = self._living_child()
-            child.used = True
             try:
-                child.wait_ready()
-                with child.clock(self.limits.seconds):
-                    send(child.sent, {"study_uid_of": str(Path(path).absolute())})
-                    uid = receive(child.received).get("study_uid")
+                child = self._living_child()
+                child.used = True
+                answer = self._exchange(child, {"study_uid_of": str(Path(path).absolute())}, receive)
             except (WireError, OSError):
-                self._discard()
                 return None
-            except BaseException:  # an interrupt leaves half an answer in the pipe
-                self._discard()
-                raise
-            return uid if isinstance(uid, str) else None
+        uid = answer.get("study_uid")
+        return uid if isinstance(uid, str) else None
 
     def close(self) -> None:
         """End the child."""
@@ -221,16 +221,13 @@ class Decoder:
             self._child.kill()
             self._child = None
 
-    def _ask(self, child: _Child, request: dict[str, str]) -> Radiograph | InputError:
+    def _exchange(self, child: _Child, request: Header, receive_answer: Callable[[BinaryIO], Answer]) -> Answer:
         try:
             child.wait_ready()
             with child.clock(self.limits.seconds):
-                send(child.sent, dict(request))
-                return receive_reply(child.received, self.limits.max_pixels)
-        except (WireError, OSError) as error:
-            self._discard()
-            return _death(child, self.limits, error)
-        except BaseException:  # an interrupt leaves half an answer in the pipe
+                send(child.sent, request)
+                return receive_answer(child.received)
+        except BaseException:  # it died, or an interrupt left half an answer in the pipe
             self._discard()
             raise
 

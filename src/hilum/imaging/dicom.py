@@ -77,14 +77,7 @@ def read_dicom(path: Path, kind: FileKind, limits: Limits, source: str) -> Radio
 
 def read_study_uid(path: Path, kind: FileKind, limits: Limits) -> str | None:
     """Study Instance UID (0020,000D), read without the pixels; raises as `read_dicom`."""
-    with path.open("rb") as file:
-        if _declared_syntax(file) == DeflatedExplicitVRLittleEndian:
-            _check_deflated(file, limits)
-        file.seek(0)
-        dataset = pydicom.dcmread(
-            file, force=kind is FileKind.BARE_DICOM, stop_before_pixels=True, specific_tags=["StudyInstanceUID"]
-        )
-    return text(dataset, "StudyInstanceUID")
+    return text(_dataset(path, kind, limits, specific_tags=["StudyInstanceUID"]), "StudyInstanceUID")
 
 
 def _brightness(
@@ -122,11 +115,7 @@ def _brightness(
 def _parse(path: Path, kind: FileKind, limits: Limits) -> tuple[FileDataset, UID]:
     """The data set, nothing decoded yet, and its transfer syntax."""
     try:
-        with path.open("rb") as file:
-            if _declared_syntax(file) == DeflatedExplicitVRLittleEndian:
-                _check_deflated(file, limits)
-            file.seek(0)
-            dataset = pydicom.dcmread(file, force=kind is FileKind.BARE_DICOM)
+        dataset = _dataset(path, kind, limits)
     except (LimitError, FormatError, MemoryError, RecursionError):
         raise
     except Exception as error:  # pydicom raises whatever the first malformed element leads to
@@ -137,6 +126,16 @@ def _parse(path: Path, kind: FileKind, limits: Limits) -> tuple[FileDataset, UID
     if kind is FileKind.BARE_DICOM and not ("Rows" in dataset or "SOPClassUID" in dataset):
         raise FormatError(f"The file is of no known picture format. {ACCEPTED} is read.", Reason.UNKNOWN_FORMAT)
     return dataset, _syntax(dataset)
+
+
+def _dataset(path: Path, kind: FileKind, limits: Limits, specific_tags: list[str] | None = None) -> FileDataset:
+    """The whole data set, or only some attributes of it and no pixels; a deflated one only where that is allowed."""
+    with path.open("rb") as file:
+        if _declared_syntax(file) == DeflatedExplicitVRLittleEndian:
+            _check_deflated(file, limits)
+        file.seek(0)
+        bare = kind is FileKind.BARE_DICOM
+        return pydicom.dcmread(file, force=bare, stop_before_pixels=bool(specific_tags), specific_tags=specific_tags)
 
 
 def _declared_syntax(file: BinaryIO) -> str | None:

@@ -55,61 +55,58 @@ def view_position(dataset: Dataset) -> tuple[View, list[Notice]]:
     A description counts only where it names one view ("CHEST PA AND LATERAL" names two). Decubitus and oblique views
     are unknown, with a notice: they are neither a usual frontal nor a lateral.
     """
-    notices: list[Notice] = []
-    position = code(dataset, "ViewPosition")
-    view = _POSITIONS.get(position or "", View.UNKNOWN)
-    unusual = position in _OTHER_POSITIONS
-    if view is View.UNKNOWN and not unusual:
-        view = _coded_view(dataset)
-    if view is View.UNKNOWN and not unusual:
-        view, unusual = _described_by_texts(dataset)
-        if view is not View.UNKNOWN:
-            notices.append(
-                Notice("view_from_description", f"The view ({view}) was taken from the file's descriptions.")
-            )
+    view, unusual, notices = _named_view(dataset)
+    rows_towards, columns_towards = _orientation(dataset)
+    side_on = rows_towards in ("A", "P")
     if unusual:
         notices.append(
-            Notice(
-                "unusual_view",
-                "The view is decubitus or oblique; the models know upright or supine frontal and lateral.",
-            )
+            Notice("unusual_view", "The view is decubitus or oblique; the models know frontal and lateral ones.")
         )
-    rows_towards = (code(dataset, "PatientOrientation") or "")[:1]
-    if view is View.UNKNOWN and not unusual and rows_towards in ("A", "P"):
-        return View.LATERAL, [Notice("view_from_orientation", "The view (lateral) was taken from Patient Orientation.")]
-    if (view.frontal is True and rows_towards in ("A", "P")) or (view is View.LATERAL and rows_towards in ("L", "R")):
-        notices.append(
-            Notice(
-                "view_conflict",
-                f"The file calls the view {view}, but its Patient Orientation contradicts. Check the view.",
-            )
-        )
+    elif view is View.UNKNOWN and side_on:
+        view = View.LATERAL
+        notices.append(Notice("view_from_orientation", "The view (lateral) was taken from Patient Orientation."))
+    elif (view.frontal is True and side_on) or (view is View.LATERAL and rows_towards in ("L", "R")):
+        contradiction = f"The file calls the view {view}, but its Patient Orientation contradicts. Check the view."
+        notices.append(Notice("view_conflict", contradiction))
     if view is not View.LATERAL and rows_towards == "R":
         notices.append(
-            Notice(
-                "mirrored",
-                "Patient Orientation says that the image is mirrored: the patient's left is on its left. Sides swap.",
-            )
+            Notice("mirrored", "Patient Orientation says that the image is mirrored: left and right may be swapped.")
         )
+    if rows_towards in ("H", "F") or columns_towards == "H":
+        notices.append(Notice("rotated", "Patient Orientation says that the image is not upright; it was not turned."))
     return view, notices
 
 
-def _coded_view(dataset: Dataset) -> View:
-    for item in items(dataset, "ViewCodeSequence")[:1]:
-        if (value := code(item, "CodeValue")) in _VIEW_CODES:
-            return _VIEW_CODES[value or ""]
-        return _described_view((text(item, "CodeMeaning") or "").upper())
-    return View.UNKNOWN
-
-
-def _described_by_texts(dataset: Dataset) -> tuple[View, bool]:
-    """The view that the first telling description names, and whether that is a decubitus film."""
+def _named_view(dataset: Dataset) -> tuple[View, bool, list[Notice]]:
+    """The view by position, code or description, and whether it is named as one that is neither frontal nor lateral."""
+    position = code(dataset, "ViewPosition") or ""
+    if position in _OTHER_POSITIONS:
+        return View.UNKNOWN, True, []
+    if (view := _POSITIONS.get(position, View.UNKNOWN)) is not View.UNKNOWN:
+        return view, False, []
+    if (view := _coded_view(dataset)) is not View.UNKNOWN:
+        return view, False, []
     for words in _descriptions(dataset):
         if _DECUBITUS.search(words):
-            return View.UNKNOWN, True
+            return View.UNKNOWN, True, []
         if (view := _described_view(words)) is not View.UNKNOWN:
-            return view, False
-    return View.UNKNOWN, False
+            described = Notice("view_from_description", f"The view ({view}) was taken from the file's descriptions.")
+            return view, False, [described]
+    return View.UNKNOWN, False, []
+
+
+def _orientation(dataset: Dataset) -> tuple[str, str]:
+    """Where rows and columns run to, by the first letter of Patient Orientation (PS3.3 section C.7.6.1.1.1)."""
+    directions = [each[:1].upper() for each in texts(dataset, "PatientOrientation")]
+    return (directions[0], directions[1]) if len(directions) == 2 else ("", "")
+
+
+def _coded_view(dataset: Dataset) -> View:
+    item = next(iter(items(dataset, "ViewCodeSequence")), None)
+    if item is None:
+        return View.UNKNOWN
+    by_code = _VIEW_CODES.get(code(item, "CodeValue") or "")
+    return by_code or _described_view((text(item, "CodeMeaning") or "").upper())
 
 
 def _described_view(words: str) -> View:

@@ -38,8 +38,7 @@ _NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, 
 _JPEG_8BIT = {JPEGBaseline8Bit, JPEGExtended12Bit}
 _JPEG_LS = {JPEGLSLossless, JPEGLSNearLossless}
 _JPEG_2000 = {JPEG2000Lossless, JPEG2000}
-# One decoder for each, so that a file reads alike everywhere; chosen as the one that decodes all of pydicom's test
-# files.
+# One decoder for each, so that a file reads alike everywhere.
 _PLUGINS = {
     JPEGBaseline8Bit: "pillow",
     JPEGExtended12Bit: "pillow",
@@ -125,7 +124,7 @@ def _check_encapsulated(dataset: Dataset, data: bytes, syntax: UID, pixel: Pixel
     except MemoryError:
         raise
     except Exception as error:
-        raise _damaged("its fragments cannot be put together") from error
+        raise _damaged("their fragments cannot be put together") from error
     if pixel.bits_allocated == 1:
         raise FormatError("Compressed pixels of 1 bit are not supported; 8 or 16 are.", Reason.UNSUPPORTED_PIXELS)
     if pixel.pixels * pixel.samples > MAX_PIXELS_PER_BYTE * len(frame) and pixel.pixels > 1 << 20:

@@ -7,6 +7,7 @@ from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
     MediaStorageDirectoryStorage,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
@@ -30,11 +31,8 @@ _REFUSED = {
     "AR": "autorefraction",
     "BMD": "bone densitometry",
     "CT": "computed tomography",
-    "ECG": "electrocardiography",
-    "EPS": "electrophysiology",
     "ES": "endoscopy",
     "GM": "microscopy",
-    "HD": "a haemodynamic waveform",
     "IO": "an intra-oral radiograph",
     "IVOCT": "intravascular optical coherence tomography",
     "IVUS": "intravascular ultrasound",
@@ -45,10 +43,7 @@ _REFUSED = {
     "OP": "ophthalmic photography",
     "PT": "positron emission tomography",
     "PX": "a panoramic radiograph",
-    "RTDOSE": "a radiotherapy dose",
     "RTIMAGE": "a radiotherapy image",
-    "RTPLAN": "a radiotherapy plan",
-    "RTSTRUCT": "radiotherapy structures",
     "SM": "slide microscopy",
     "US": "ultrasound",
     "XA": "angiography",
@@ -56,21 +51,8 @@ _REFUSED = {
 }
 
 _NO_IMAGE = {
-    "AU",
-    "DOC",
-    "FID",
-    "HD",
-    "ECG",
-    "KO",
-    "PLAN",
-    "PR",
-    "REG",
-    "RTDOSE",
-    "RTPLAN",
-    "RTRECORD",
-    "RTSTRUCT",
-    "SEG",
-    "SR",
+    *("AU", "DOC", "ECG", "EPS", "FID", "HD", "KO", "PLAN", "PR", "REG", "SEG", "SR"),
+    *("RTDOSE", "RTPLAN", "RTRECORD", "RTSTRUCT"),
 }
 
 _READABLE_CLASSES = {
@@ -82,12 +64,6 @@ _READABLE_CLASSES = {
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     XRayRadiofluoroscopicImageStorage,
-}
-
-_FOR_PROCESSING_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.1.1.1": "DX",
-    "1.2.840.10008.5.1.4.1.1.1.2.1": "mammography",
-    "1.2.840.10008.5.1.4.1.1.1.3.1": "intra-oral",
 }
 
 
@@ -109,7 +85,7 @@ def check_suitable(dataset: Dataset) -> list[Notice]:
     modality = code(dataset, "Modality")
     has_pixels = "PixelData" in dataset
     _check_class(sop_class)
-    if modality in _NO_IMAGE and not (has_pixels and modality == "SEG"):
+    if modality in _NO_IMAGE:
         raise UnsuitableError(
             f"The file is a DICOM object of modality {modality}, not a picture. Give the radiograph itself.",
             Reason.NOT_AN_IMAGE,
@@ -153,19 +129,19 @@ def _check_class(sop_class: UID) -> None:
             "The file is a DICOMDIR, the index of a medium, not a picture. Give the folder or the image files.",
             Reason.NOT_AN_IMAGE,
         )
-    if sop_class in _FOR_PROCESSING_CLASSES:
+    if sop_class == DigitalXRayImageStorageForProcessing:
         raise _for_processing()
     if sop_class in _READABLE_CLASSES or not sop_class.startswith("1.2.840.10008.") or sop_class.name == sop_class:
         return  # a private or unregistered class says nothing: the modality decides
     name = str(sop_class.name)
     if "Image" in name:
         raise UnsuitableError(
-            f"The file is a {name} object; chest radiographs (CR, DX, digitised film or their secondary capture) "
+            f"The file is of the class {name}; chest radiographs (CR, DX, digitised film or their secondary capture) "
             "are read.",
             Reason.WRONG_MODALITY,
         )
     raise UnsuitableError(
-        f"The file is a {name} object, not a picture. Give the radiograph itself.", Reason.NOT_AN_IMAGE
+        f"The file is of the class {name}, not a picture. Give the radiograph itself.", Reason.NOT_AN_IMAGE
     )
 
 
