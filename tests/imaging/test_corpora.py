@@ -18,6 +18,7 @@ import pytest
 from hilum.errors import InputError, Reason
 from hilum.imaging import Decoder, Limits
 from hilum.imaging.reading import read_file
+from hilum.imaging.samples import stored_values
 from hilum.records import Radiograph
 
 PYDICOM = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -91,6 +92,28 @@ def test_files_of_pydicom(root, caplog):
     assert {"RG1_UNCR.dcm", "RG3_J2KI.dcm", "SC_rgb_16bit.dcm", "mlut_18.dcm"} <= {
         path.name for path in read
     } or root == PYDICOM
+
+
+@pytest.mark.parametrize("root", [PYDICOM, PYDICOM_DATA], ids=["pydicom", "pydicom-data"])
+def test_stored_values_of_every_modality_equal_pydicom_s(root, caplog):
+    """The suitability of an image apart: every transfer syntax and layout that pydicom's files come in."""
+    caplog.set_level("CRITICAL", "pydicom")
+    compared = 0
+    for path in files_of(root):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                dataset = pydicom.dcmread(path, force=True)
+                expected = pydicom.pixels.pixel_array(dataset, index=0, raw=True)
+            except Exception:  # what pydicom cannot decode is no reference
+                continue
+            values, pixel, _ = stored_values(dataset, dataset.file_meta.TransferSyntaxUID, Limits())
+        if pixel.samples == 3 and values.dtype == np.uint8:  # decoders of lossy colour may round differently
+            assert np.abs(values.astype(int) - expected).max() <= 1, path.name
+        else:
+            np.testing.assert_array_equal(values, expected, err_msg=path.name)
+        compared += 1
+    assert compared > 60
 
 
 def test_the_only_deflated_test_file_reads_when_allowed(read):
