@@ -15,7 +15,7 @@ from hilum.records import NAMES, Radiograph
 from hilum.statistics import auc
 from hilum.training.expert import cross_validate, load_recipe, train_expert
 from hilum.training.expert_fit import Trunk, fit, fit_head, read_data, score, targets_of
-from hilum.training.expert_validation import folds_of, out_of_fold
+from hilum.training.expert_validation import folds_of, out_of_fold, verdict
 from hilum.training.lite0 import rename
 from hilum.training.peer import read_peer
 
@@ -239,7 +239,8 @@ def test_the_figures_say_what_was_learned_and_against_what(validated):
     difference = main["macro_auc"]["estimate"] - main["macro_auc_peer"]["estimate"]
     assert main["macro_auc_minus_peer"]["estimate"] == pytest.approx(difference, abs=2e-4)
     assert set(result["leave_one_source_out"]) == {"tested_on_peer_pictures", "tested_on_the_others"}
-    assert result["thresholds"]["Lung Lesion"]["n_positive"] >= 30
+    assert result["verdicts"]["Lung Lesion"]["thresholds"]["n_positive"] >= 30
+    assert result["verdicts"]["Lung Lesion"]["reason"] is None
 
 
 def test_the_card_shows_the_same_figures_and_no_path_of_this_machine(validated, root):
@@ -257,8 +258,8 @@ def test_thresholds_come_from_the_out_of_fold_scores(repository, root, validated
     settings = recipe(repository, root, **{"validation.scores": str(validated / "scores.csv"), "optimiser.epochs": "1"})
     folder = train_expert(settings, tmp_path / "out")
     expert = load_expert(folder)
-    chosen = json.loads((validated / "validation.json").read_text())["thresholds"]["Lung Lesion"]
-    assert expert.thresholds("Lung Lesion").inject == pytest.approx(chosen["inject"], abs=1e-6)
+    chosen = json.loads((validated / "validation.json").read_text())["verdicts"]["Lung Lesion"]["thresholds"]
+    assert expert.thresholds("Lung Lesion").inject == pytest.approx(chosen["inject"], abs=1e-4)
     info = verify(folder)
     assert info.demonstration
     assert info.capabilities.min_age_years == 18
@@ -278,6 +279,20 @@ def test_too_few_positives_give_no_threshold_and_no_assessment(repository, root,
     assert not lesion.assessed
     assert "a threshold needs 30" in lesion.reason
     assert lesion.thresholds.inject is None
+
+
+def test_what_is_not_told_from_chance_is_not_assessed(data):
+    column = NAMES.index("Lung Lesion")
+    every = np.ones(N, dtype=bool)
+    scores = np.zeros(data.labels.shape)
+    rng = np.random.default_rng(1)
+    scores[:, column] = rng.random(N)
+    assert "not told from chance" in verdict(data, scores, "Lung Lesion", every).reason
+    # the other source alone cannot earn it
+    scores[:, column] = np.where(data.in_peer, rng.random(N), data.labels[:, column])
+    assert "not told from chance" in verdict(data, scores, "Lung Lesion", every).reason
+    scores[:, column] = data.labels[:, column] + rng.random(N)
+    assert verdict(data, scores, "Lung Lesion", every).reason is None
 
 
 def test_nothing_is_overwritten_and_incomplete_scores_are_refused(repository, root, validated, tmp_path):

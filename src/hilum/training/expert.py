@@ -17,7 +17,6 @@ from hilum.errors import DataError
 from hilum.models.checkpoint import Capabilities, CheckpointInfo, FindingSpec, Thresholds, write_info
 from hilum.models.expert import WEIGHTS, ExpertNetwork
 from hilum.records import NAMES, NO_FINDING, View
-from hilum.statistics import MINIMUM_POSITIVES, PurposeThresholds
 from hilum.training import recipe as recipes
 from hilum.training.expert_card import reliability_plots, write_card
 from hilum.training.expert_fit import ExpertData, Progress, Trunk, fit, read_data, score
@@ -25,11 +24,12 @@ from hilum.training.expert_recipe import ExpertRecipe
 from hilum.training.expert_validation import (
     MINIMUM_CASES,
     Judge,
+    Verdict,
     figures,
     folds_of,
     out_of_fold,
     read_scores,
-    thresholds_of,
+    verdict,
     write_scores,
 )
 
@@ -73,8 +73,8 @@ def train_expert(recipe: ExpertRecipe, out: Path, progress: Progress | None = No
         scores = np.full(data.labels.shape, np.nan)
         chosen = np.flatnonzero(held_out)
         scores[chosen] = score(network, trunk, chosen, recipe)
-    thresholds = {name: thresholds_of(data, scores, name, validation) for name in recipe.targets.assessed}
-    specs = _specs(recipe, data.labels[train].sum(axis=0), thresholds)
+    verdicts = {name: verdict(data, scores, name, validation) for name in recipe.targets.assessed}
+    specs = _specs(recipe, data.labels[train].sum(axis=0), verdicts)
     write_expert(out, network, _info(recipe, data, specs, n_train=len(train), n_validation=int(validation.sum())))
     return out
 
@@ -129,35 +129,32 @@ def write_expert(folder: Path, network: ExpertNetwork, info: CheckpointInfo) -> 
     return write_info(folder, info)
 
 
-def _specs(
-    recipe: ExpertRecipe, n_positive: Any, thresholds: Mapping[str, PurposeThresholds]
-) -> tuple[FindingSpec, ...]:
-    """What the checkpoint says of each output; a finding without a threshold cannot be called present or absent."""
+def _specs(recipe: ExpertRecipe, n_positive: Any, verdicts: Mapping[str, Verdict]) -> tuple[FindingSpec, ...]:
+    """What the checkpoint says of each output."""
     specs = []
     for row, name in enumerate(NAMES):
-        reason = recipe.targets.unassessed_reason
-        if name == NO_FINDING:
-            reason = "derived from the other findings"
-        if name not in thresholds:
-            specs.append(FindingSpec(name=name, assessed=False, reason=reason))
-            continue
-        chosen = thresholds[name]
-        if chosen.inject is None:
-            reason = f"{chosen.n_positive} positive validation pictures; a threshold needs {MINIMUM_POSITIVES}"
-        specs.append(
-            FindingSpec(
+        if name in verdicts:
+            found = verdicts[name]
+            chosen = found.thresholds
+            spec = FindingSpec(
                 name=name,
-                assessed=chosen.inject is not None,
-                reason=None if chosen.inject is not None else reason,
+                assessed=found.reason is None,
+                reason=found.reason,
                 n_positive=int(n_positive[row]),
                 thresholds=Thresholds(
                     inject=chosen.inject,
                     triage=chosen.triage,
                     check_low=chosen.check_low,
                     check_high=chosen.check_high,
-                ),
+                )
+                if found.reason is None
+                else Thresholds(),
             )
-        )
+        else:
+            derived = name == NO_FINDING
+            reason = "derived from the other findings" if derived else recipe.targets.unassessed_reason
+            spec = FindingSpec(name=name, assessed=False, reason=reason)
+        specs.append(spec)
     return tuple(specs)
 
 

@@ -74,7 +74,7 @@ def write_card(path: Path, result: Mapping[str, Any]) -> None:
         "## Reliability",
         "",
         "The scores are not probabilities: they are not calibrated, and the share of positives in this set is not that "
-        "of a clinic. `reliability.svg` shows them in bins of equal counts; the diagonal is where a score would equal "
+        "of a clinic. The plot beside this page shows them in bins of equal counts; the diagonal is where a score equals "
         "the share of positives.",
         "",
         _table(
@@ -192,17 +192,18 @@ def _other_source(result: Mapping[str, Any]) -> list[str]:
 
 def _thresholds(result: Mapping[str, Any]) -> list[str]:
     rows = []
-    for name, chosen in result["thresholds"].items():
+    for name, found in result["verdicts"].items():
         point = result["operating_points"].get(name)
         if point is None:
-            rows.append([name, f"none: {chosen['n_positive']} positives", "", "", "", ""])
+            rows.append([name, f"not assessed: {found['reason']}", "", "", "", ""])
             continue
         shares = [_estimate(point[key]) for key in ("sensitivity", "specificity", "ppv", "npv")]
-        rows.append([name, _number(chosen["inject"]), *shares])
+        rows.append([name, _number(point["threshold"]), *shares])
     head = ["finding", "threshold", "sensitivity", "specificity", "ppv", "npv"]
     return [
-        "Chosen for the largest F1 on the out-of-fold scores of all patients old enough; predictive values hold at the "
-        "prevalence of these pictures only. Wilson intervals, pictures taken as independent.",
+        "Chosen for the largest F1 on the out-of-fold scores of all patients old enough, both sources together; "
+        "predictive values hold at the prevalence of these pictures only. A finding that the scores do not tell from "
+        "chance on the pictures above is not assessed. Wilson intervals, pictures taken as independent.",
         "",
         _table(head, rows),
     ]

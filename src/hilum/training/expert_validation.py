@@ -23,8 +23,10 @@ from sklearn.preprocessing import StandardScaler
 from hilum.errors import DataError
 from hilum.records import NAMES
 from hilum.statistics import (
+    MINIMUM_POSITIVES,
     PurposeThresholds,
     Reliability,
+    auc,
     auc_of_counts,
     choose_thresholds,
     counts_bootstrap,
@@ -221,19 +223,19 @@ class Judge:
             }
         return out
 
-    def thresholds(self) -> dict[str, Any]:
-        """Thresholds chosen on the pictures of grown patients, and what the one for the prompt does there."""
+    def verdicts(self) -> dict[str, Verdict]:
+        """What may be said of each finding, from the pictures of patients old enough."""
         part = self._data.of_age(self._recipe.optimiser.minimum_age_years)
-        return {name: asdict(thresholds_of(self._data, self._found.scores, name, part)) for name in self._names}
+        return {name: verdict(self._data, self._found.scores, name, part) for name in self._names}
 
     def operating_points(self, part: Bools) -> dict[str, Any]:
-        """Sensitivity, specificity and predictive values of the `inject` thresholds."""
+        """Sensitivity, specificity and predictive values of the `inject` thresholds of assessed findings."""
         out = {}
-        for name, chosen in self.thresholds().items():
+        for name, found in self.verdicts().items():
             column = NAMES.index(name)
-            if chosen["inject"] is not None:
+            if found.thresholds.inject is not None and found.reason is None:
                 labels, scores = self._data.labels[part, column], self._found.scores[part, column]
-                out[name] = _rounded(operating_point(labels, scores, chosen["inject"]))
+                out[name] = _rounded(operating_point(labels, scores, found.thresholds.inject))
         return out
 
     def reliability(self, part: Bools) -> dict[str, Reliability]:
@@ -245,10 +247,48 @@ class Judge:
         }
 
 
-def thresholds_of(data: ExpertData, scores: Doubles, name: str, part: Bools) -> PurposeThresholds:
-    """`hilum.statistics.choose_thresholds` for one finding on some of the pictures."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an expert may speak of a finding, and from which scores on.
+
+    Attributes:
+        thresholds: by purpose.
+        reason: why it may not; None where it may.
+    """
+
+    thresholds: PurposeThresholds
+    reason: str | None
+
+
+def verdict(data: ExpertData, scores: Doubles, name: str, part: Bools) -> Verdict:
+    """Choose a finding's thresholds, and refuse to let an expert speak of what it cannot tell from chance.
+
+    Thresholds come from all pictures given. The comparison with chance uses those of them that figures are quoted on,
+    for the other source can flatter.
+
+    Args:
+        data: labels and peer.
+        scores: ``[N, 14]``, from networks that never saw the patients.
+        name: a finding.
+        part: ``[N]``, the pictures to use.
+    """
     column = NAMES.index(name)
-    return choose_thresholds(data.labels[part, column], scores[part, column])
+    thresholds = choose_thresholds(data.labels[part, column], scores[part, column])
+    if thresholds.inject is None:
+        reason = f"{thresholds.n_positive} positive validation pictures; a threshold needs {MINIMUM_POSITIVES}"
+        return Verdict(thresholds, reason)
+    quoted = part & data.in_peer
+    labels = data.labels[quoted, column]
+    if labels.all() or not labels.any():
+        return Verdict(thresholds, "no figure can be quoted: the pictures hold only positives or only negatives")
+    found = auc(labels, scores[quoted, column])
+    if found.low <= 0.5:
+        return Verdict(
+            thresholds,
+            f"not told from chance: AUC {found.auc:.3f} [{found.low:.3f}, {found.high:.3f}] on {labels.size} pictures "
+            f"with {found.n_positive} positives that the networks never saw",
+        )
+    return Verdict(thresholds, None)
 
 
 def figures(judge: Judge, data: ExpertData, recipe: ExpertRecipe) -> dict[str, Any]:
@@ -260,7 +300,7 @@ def figures(judge: Judge, data: ExpertData, recipe: ExpertRecipe) -> dict[str, A
         "pa_only": judge.part(peer & data.postero_anterior),
         "ap_only": judge.part(peer & ~data.postero_anterior),
         "grown_patients": judge.part(peer & grown),
-        "thresholds": judge.thresholds(),
+        "verdicts": {name: _rounded(one) for name, one in judge.verdicts().items()},
         "operating_points": judge.operating_points(peer),
         "reliability": {name: _rounded(one) for name, one in judge.reliability(peer).items()},
     }
