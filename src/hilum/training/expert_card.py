@@ -74,7 +74,7 @@ def write_card(path: Path, result: Mapping[str, Any]) -> None:
         "## Reliability",
         "",
         "The scores are not probabilities: they are not calibrated, and the share of positives in this set is not that "
-        "of a clinic. The plot beside this page shows them in bins of equal counts; the diagonal is where a score equals "
+        "of a clinic. The plot beside this page shows them in bins of equal count; on the diagonal a score equals "
         "the share of positives.",
         "",
         _table(
