@@ -1,1 +1,1 @@
-"""Room under construction."""
+"""Training from recipes: the expert, the reporter's first stage, and the figures that say what was learned."""
