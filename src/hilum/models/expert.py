@@ -153,9 +153,10 @@ class Expert:
     def heatmaps(self, radiograph: Radiograph, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Where in the picture the evidence for each finding lies: class-activation maps at image resolution.
 
-        A value is the score the network would give if the whole picture looked like this place: the sigmoid of the
-        evidence map, bilinearly enlarged. It is not stretched to fill 0..1, so a picture without evidence stays cold.
-        The map shows what the network used, at a grain of 1/10 of the picture or so; it is no outline of a lesion.
+        0 is a place whose evidence stays below the `inject` threshold (if the whole picture looked like it, the finding
+        would be absent), 1 the strongest place above it, linear between. So a map says where, not how strongly: compare
+        scores for that. A picture with no evidence above the threshold stays at 0. The map is exactly what the score
+        was made from, enlarged bilinearly from 1/32 of the input's resolution; it is no outline of a lesion.
 
         Args:
             radiograph: any image of the study.
@@ -169,20 +170,24 @@ class Expert:
 
         Source: Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016.
         """
-        rows = []
+        rows, zeros = [], []
         for name in names:
-            if not self._spec(name).assessed:
+            spec = self._spec(name)
+            if not spec.assessed or spec.thresholds.inject is None:
                 raise CapabilityError(
                     f"{self.info.name} does not assess {name}, so there is no heat map for it; it assesses "
                     f"{', '.join(spec.name for spec in self.info.findings if spec.assessed)}."
                 )
-            rows.append(self._row[finding(name).name])
+            rows.append(self._row[spec.name])
+            zeros.append(spec.thresholds.inject)
         if not rows:
             return {}
-        maps = torch.sigmoid(self._maps([radiograph])[:, rows])
+        evidence = self._maps([radiograph])[:, rows]
         size = (radiograph.height, radiograph.width)
-        large = nn.functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)[0]
-        return {name: plane.numpy() for name, plane in zip(names, large.clamp_(0, 1).cpu(), strict=True)}
+        large = nn.functional.interpolate(evidence, size=size, mode="bilinear", align_corners=False)[0].cpu()
+        above = (large - torch.logit(torch.tensor(zeros), eps=1e-6)[:, None, None]).clamp_(min=0)
+        strongest = above.amax((1, 2), keepdim=True).clamp_(min=1e-12)
+        return {name: plane.numpy() for name, plane in zip(names, above / strongest, strict=True)}
 
     def _readable(self, radiographs: Sequence[Radiograph]) -> Sequence[Radiograph]:
         """The images this network may read."""

@@ -125,7 +125,11 @@ def write_expert(folder: Path, network: ExpertNetwork, info: CheckpointInfo) -> 
         for name, value in network.state_dict().items()
     }
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
-    network.backbone.config.save_pretrained(folder)
+    config = network.backbone.config
+    config.image_size = info.input_size
+    config.id2label = {row: spec.name for row, spec in enumerate(info.findings)}
+    config.label2id = {name: row for row, name in config.id2label.items()}
+    config.save_pretrained(folder)
     return write_info(folder, info)
 
 
