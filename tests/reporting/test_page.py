@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hilum.records import Radiograph, Study
+from hilum.records import Assessment, Radiograph, Study
 from hilum.reporting import render_page
 from hilum.reporting.result import ImageSummary
 
@@ -95,6 +95,13 @@ def test_it_says_what_a_reader_must_know(result):
     ):
         assert words in text, words
     assert result.study_uid not in text
+
+
+def test_a_derived_no_finding_says_so(result):
+    derived = tuple(
+        Assessment("No Finding", True, present=False) if f.name == "No Finding" else f for f in result.findings
+    )
+    assert "No Finding derived from the others no" in Elements(render_page(replace(result, findings=derived))).text
 
 
 def test_a_large_noisy_picture_is_reduced_until_the_page_is_light(result):

@@ -95,7 +95,7 @@ def _row(a: Assessment, heat: bool) -> dict[str, Any]:
     score = "" if a.score is None else f"{a.score:.2f}"
     title = "no threshold" if a.threshold is None else f"threshold {a.threshold:.2f}"
     if a.name == NO_FINDING and a.score is None:
-        title = "derived from the others"
+        title, score = "derived from the others", "yes" if a.present else "no"
     return {
         "name": a.name,
         "present": presence(a) if a.present else "",
