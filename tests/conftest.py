@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from original_format import write_original
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -53,11 +53,15 @@ def read_image_table(table: Path, images: Path, label_column: str) -> list[Label
     try:
         text = table.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"{table} cannot be read ({error.strerror}); give the folder with --set data.root=DIR.") from None
+        raise DataError(
+            f"{table} cannot be read ({error.strerror}); give the folder with --set data.root=DIR."
+        ) from None
     reader = csv.DictReader(text.splitlines())
     missing = {"image", "patient_id", label_column} - set(reader.fieldnames or ())
     if missing:
-        raise DataError(f"{table} has no column {', '.join(sorted(missing))}; it has {', '.join(reader.fieldnames or ())}.")
+        raise DataError(
+            f"{table} has no column {', '.join(sorted(missing))}; it has {', '.join(reader.fieldnames or ())}."
+        )
     rows = []
     for line, row in enumerate(reader, start=2):
         path = images / row["image"]
