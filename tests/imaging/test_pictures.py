@@ -249,7 +249,7 @@ def test_a_million_pages_are_not_counted(tmp_path, read, notice_codes):
     (tmp_path / "p.tif").write_bytes(bytes(file))
     began = time.perf_counter()
     image = read(tmp_path / "p.tif")
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 20  # a bound against walking the whole chain, not a speed
     np.testing.assert_array_equal(image.pixels, GREY / np.float32(255))
     assert "multi_frame" in notice_codes(image)
 
