@@ -42,7 +42,8 @@ CLASSES = {
     ],
 )
 def test_accepted(read_dicom, ramp, sop_class, modality):
-    read_dicom(ramp, SOPClassUID=CLASSES.get(sop_class), Modality=modality)
+    image = read_dicom(ramp, SOPClassUID=CLASSES.get(sop_class), Modality=modality)
+    assert image.pixels.shape == ramp.shape
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,8 @@ def test_raw_detector_data_is_refused_with_the_reason(write_dicom, read, ramp, a
 
 
 def test_for_presentation_is_read(read_dicom, ramp):
-    read_dicom(ramp, SOPClassUID=CLASSES["DX"], Modality="DX", PresentationIntentType="FOR PRESENTATION")
+    image = read_dicom(ramp, SOPClassUID=CLASSES["DX"], Modality="DX", PresentationIntentType="FOR PRESENTATION")
+    assert image.pixels.shape == ramp.shape
 
 
 def test_floating_point_pixels_are_refused(write_dicom, read, ramp):
