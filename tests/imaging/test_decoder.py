@@ -1,6 +1,8 @@
 """The decoding process: what it may cost, what it survives, and that nothing is lost on the way."""
 
+import inspect
 import os
+import re
 import signal
 import struct
 import sys
@@ -13,8 +15,15 @@ import psutil
 import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLosslessSV1, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    RLELossless,
+)
 
+import hilum
 from hilum.errors import InputError, LimitError, Reason, UsageError
 from hilum.imaging import Decoder, Limits, example_path, read_radiograph
 from hilum.imaging.reading import read_file
@@ -150,6 +159,38 @@ def test_time_limit_and_what_comes_after():
         assert refusal(decoder, "/nowhere").code is Reason.NOT_FOUND
 
 
+def advised(error: InputError) -> str:
+    """The limit that a message advises to raise, said so that it can be copied."""
+    (name,) = re.findall(r"hilum\.read\(PATH, limits=hilum\.imaging\.Limits\((\w+)=\.\.\.\)\)", error.message)
+    assert "limits" in inspect.signature(hilum.read).parameters
+    assert name in Limits.__dataclass_fields__
+    return name
+
+
+def test_limits_say_how_to_raise_them(write_dicom, read):
+    """`hilum read` has no option for them; Python does."""
+    path = write_dicom(np.arange(120, dtype=np.uint8).reshape(10, 12))
+    for name, file in (("max_file_bytes", path), ("max_pixels", path), ("seconds", SLOW)):
+        with Decoder(Limits(**{name: 0.05 if name == "seconds" else 100})) as decoder:
+            assert advised(refusal(decoder, file)) == name
+    deflated = write_dicom(np.zeros((400, 400), np.uint8), DeflatedExplicitVRLittleEndian)
+    with pytest.raises(InputError) as caught:
+        read(deflated, allow_deflated=True, max_file_bytes=100_000)
+    assert advised(caught.value) == "max_file_bytes"
+    with pytest.raises(InputError, match="--allow-deflated"):
+        read(deflated)
+
+
+def test_lack_of_memory_says_how_to_give_more(write_dicom, read, ramp, monkeypatch):
+    def hungry(*anything):
+        raise MemoryError
+
+    monkeypatch.setattr("hilum.imaging.reading.read_dicom", hungry)
+    with pytest.raises(InputError) as caught:
+        read(write_dicom(ramp))
+    assert advised(caught.value) == "memory_bytes"
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory, write_dicom) -> Path:
     """32 MB of noise, uncompressed."""
@@ -250,6 +291,79 @@ def test_bombs_cost_nothing(decoder, write_dicom):
     assert psutil.Process().memory_info().rss - before < 30_000_000
 
 
+def segment(marker: int, data: bytes) -> bytes:
+    """A marker segment of JPEG and JPEG 2000 alike."""
+    return struct.pack(">HH", marker, len(data) + 2) + data
+
+
+def jpeg_2000_of_nothing(side: int, code_block: int) -> bytes:
+    """A valid JPEG 2000 codestream (ISO 15444-1 annex A) without a single coefficient.
+
+    One tile, 5 levels, 6 empty packets of one zero byte each. The decoder makes its tables for every code block.
+    Comments fill it up to the bytes that a picture of that size must have.
+
+    Args:
+        side: rows and columns, 16 bits.
+        code_block: exponent of the side of a code block, less 2: 0 is 4 x 4, the smallest; encoders take 64 x 64.
+    """
+    size = segment(0xFF51, struct.pack(">H8LHBBB", 0, side, side, 0, 0, side, side, 0, 0, 1, 15, 1, 1))
+    style = segment(0xFF52, struct.pack(">BBHBBBBBB", 0, 0, 1, 0, 5, code_block, code_block, 0, 1))
+    quantisation = segment(0xFF5C, bytes([0x40, *[18 << 3] * 16]))
+    tile = struct.pack(">HHHLBB", 0xFF90, 10, 0, 14 + 6, 0, 1) + b"\xff\x93" + bytes(6)
+    return b"\xff\x4f" + size + style + quantisation + 2 * segment(0xFF64, bytes(65533)) + tile + b"\xff\xd9"
+
+
+def jpeg_of_many_scans(side: int, scans: int) -> bytes:
+    """A progressive JPEG (ISO 10918-1 annex G) whose every scan says in some 90 bytes that no block has anything."""
+    frame = segment(0xFFC2, struct.pack(">BHHBBBB", 8, side, side, 1, 1, 0x11, 0))
+    runs = -(-((side // 8) ** 2) // 32767)
+    bits = ("0" + "1" * 14) * runs  # the code for a run of 2**14 + 14 bits of end-of-block
+    bits += "1" * (-len(bits) % 8)
+    coded = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    tables = segment(0xFFDB, bytes([0, *[1] * 64])) + segment(0xFFC4, bytes([0x10, 1, *[0] * 15, 0xE0]))
+    scan = segment(0xFFDA, bytes([1, 1, 0, 1, 63, 0])) + coded
+    return b"\xff\xd8" + tables + frame + scans * scan + b"\xff\xd9"
+
+
+def rle_of_nothing(side: int) -> bytes:
+    """An RLE frame (PS3.5 annex G) of 16-bit zeros, 128 of them in two bytes."""
+    plane = b"\x81\0" * (side * side // 128)
+    return struct.pack("<16L", 2, 64, 64 + len(plane), *[0] * 13) + plane + plane
+
+
+@linux
+@pytest.mark.parametrize(
+    ("frame", "syntax", "bits", "limits", "reasons"),
+    [
+        # takes 2.2 GB where it may: 4 million code blocks; the decoder does not say that memory ran out
+        (
+            jpeg_2000_of_nothing(8192, 0),
+            JPEG2000Lossless,
+            16,
+            Limits(),
+            {Reason.MEMORY_LIMIT, Reason.CORRUPT_PIXELS},
+        ),
+        # 5 ms for each scan
+        (jpeg_of_many_scans(8192, 20_000), JPEGBaseline8Bit, 8, Limits(seconds=2), {Reason.TIME_LIMIT}),
+        # within the limits: as much memory as any picture of that size
+        (rle_of_nothing(8192), RLELossless, 16, Limits(), {Reason.NO_CONTRAST}),
+    ],
+    ids=["memory", "time", "expansion"],
+)
+def test_bombs_of_a_size_that_is_allowed(write_dicom, frame, syntax, bits, limits, reasons):
+    """Small files, valid in every byte, that pass all checks before decoding: only the limits of the process hold."""
+    sizes = {"Rows": 8192, "Columns": 8192, "SamplesPerPixel": 1, "BitsAllocated": bits, "BitsStored": bits}
+    path = write_dicom(encapsulate([frame]), syntax, HighBit=bits - 1, PixelRepresentation=0, **sizes)
+    assert path.stat().st_size < 2_200_000
+    before = psutil.Process().memory_info().rss
+    with Decoder(limits) as decoder:
+        began = time.perf_counter()
+        assert refusal(decoder, path).code in reasons
+        assert time.perf_counter() - began < 20  # a bound against hanging, not a speed
+        assert decoder.read(example_path()).width == 1841
+    assert psutil.Process().memory_info().rss - before < 60_000_000
+
+
 @linux
 def test_deep_nesting(decoder, tmp_path):
     """Sequences within sequences, 20,000 deep: Python's stack ends before the process does."""
@@ -280,6 +394,34 @@ def test_the_process_is_confined(monkeypatch):
         assert child.num_threads() == 1
         standard = {Path(f"/proc/{child.pid}/fd/{number}").readlink() for number in (0, 1, 2)}
         assert standard == {Path(os.devnull)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such limits")
+@pytest.mark.parametrize("refused", [("RLIMIT_AS",), ("RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_FSIZE")])
+@pytest.mark.parametrize("error", ["ValueError('current limit exceeds maximum limit')", "OSError(1, 'not permitted')"])
+def test_a_limit_that_the_platform_refuses_is_left_out(tmp_path, monkeypatch, refused, error):
+    """As macOS refuses RLIMIT_AS, with the ValueError (CPython issue 78783); the others hold all the same."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import resource\n"
+        "setrlimit = resource.setrlimit\n"
+        f"refused = [getattr(resource, name) for name in {refused}]\n"
+        "def refusing(kind, limits):\n"
+        "    if kind in refused:\n"
+        f"        raise {error}\n"
+        "    setrlimit(kind, limits)\n"
+        "resource.setrlimit = refusing\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Decoder() as decoder:
+        assert decoder.read(example_path()).width == 1841
+        if sys.platform.startswith("linux"):
+            import resource
+
+            pid = child_of(decoder).pid
+            for name in ("RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_FSIZE"):
+                kind = getattr(resource, name)
+                own, child = resource.getrlimit(kind)[0], resource.prlimit(pid, kind)[0]
+                assert (child == own) if name in refused else (child != own or own == 0), name
 
 
 @linux

@@ -1,7 +1,9 @@
 """From named paths to files: nothing dropped silently, nothing read twice."""
 
+import errno
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,14 +61,71 @@ def test_what_is_missing_or_empty_stays_and_fails_by_itself(tmp_path):
     assert reasons == [Reason.NOT_FOUND, Reason.NOT_A_FILE, Reason.NOT_A_FILE]
 
 
+@pytest.fixture
+def closed(tree, monkeypatch):
+    """`b/deep` may not be opened. The administrator, as whom tests may run, is refused nothing, so Python refuses."""
+    scandir = os.scandir
+
+    def refusing(path="."):
+        if Path(path) == tree / "b" / "deep":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    return tree
+
+
+def test_a_folder_that_may_not_be_opened_is_a_failure(closed, read):
+    found = names(find_images([closed]), closed)
+    assert found == ["a.PNG", "broken.dcm", "old.bmp", "z.dcm", "b/IM0001", "b/deep"]
+    assert find_images([closed / "b" / "deep"]) == [closed / "b" / "deep"]
+    with pytest.raises(InputError, match="folder may not be opened") as caught:
+        read(closed / "b" / "deep")
+    assert caught.value.code is Reason.PERMISSION
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_permissions_of_the_system(tree):
+    (tree / "b" / "deep").chmod(0)
+    (tree / "b" / "IM0001").chmod(0)  # without a suffix, so it would be looked into
+    listed_only = tree / "c"
+    listed_only.mkdir()
+    shutil.copy(example_path(), listed_only / "IM0002")
+    listed_only.chmod(0o400)
+    try:
+        found = find_images([tree])
+        assert names(found, tree)[-3:] == ["b/IM0001", "b/deep", "c/IM0002"]
+        with Decoder() as decoder:
+            for path in found[-3:]:
+                with pytest.raises(InputError) as caught:
+                    decoder.read(path)
+                assert caught.value.code is Reason.PERMISSION
+    finally:
+        (tree / "b" / "deep").chmod(0o700)
+        listed_only.chmod(0o700)
+
+
+def test_a_file_without_a_suffix_that_may_not_be_read_is_not_dropped(tree, monkeypatch):
+    opened = Path.open
+
+    def refusing(path, *args, **kwargs):
+        if path == tree / "b" / "README":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    assert names(find_images([tree / "b"]), tree) == ["b/IM0001", "b/README", "b/deep/1.2.840.113"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs links and pipes")
 def test_links_and_pipes(tree):
     (tree / "b" / "loop").symlink_to(tree)
     (tree / "b" / "linked.dcm").symlink_to(tree / "z.dcm")
     (tree / "b" / "broken_link.dcm").symlink_to(tree / "gone")
+    (tree / "b" / "IM0002").symlink_to(tree / "gone")
     os.mkfifo(tree / "b" / "pipe")
     found = names(find_images([tree / "b"]), tree)
-    assert found == ["b/IM0001", "b/broken_link.dcm", "b/linked.dcm", "b/deep/1.2.840.113"]
+    assert found == ["b/IM0001", "b/IM0002", "b/broken_link.dcm", "b/linked.dcm", "b/deep/1.2.840.113"]
 
 
 def test_pictures_without_a_suffix_are_found(tmp_path):

@@ -25,7 +25,6 @@ from hilum.records import SpacingKind, View
         ({"ViewPosition": "RAO"}, View.UNKNOWN),
         ({"ViewPosition": ""}, View.UNKNOWN),
         ({}, View.UNKNOWN),
-        ({"ViewPosition": "PA", "SeriesDescription": "LATERAL"}, View.PA),
         ({"SeriesDescription": "Chest PA"}, View.PA),
         ({"SeriesDescription": "W Chest a.p."}, View.AP),
         ({"SeriesDescription": "Thorax seitlich"}, View.LATERAL),
@@ -35,9 +34,13 @@ from hilum.records import SpacingKind, View
         ({"StudyDescription": "CHEST PA AND LATERAL"}, View.UNKNOWN),
         ({"StudyDescription": "CHEST PA AND LATERAL", "SeriesDescription": "LAT"}, View.LATERAL),
         ({"SeriesDescription": "CHEST LLD DECUBITUS"}, View.UNKNOWN),
+        ({"ViewPosition": "PA", "SeriesDescription": "CHEST LLD DECUBITUS"}, View.UNKNOWN),
+        ({"ProtocolName": "DEFAULT PROFILE"}, View.UNKNOWN),
+        ({"ProtocolName": "THORAX DE PROFIL"}, View.LATERAL),
         ({"SeriesDescription": "BILATERAL SHOULDERS, APPARATUS"}, View.UNKNOWN),
         ({"ProtocolName": "CHEST AP PORTABLE"}, View.AP),
         ({"PatientOrientation": ["A", "F"]}, View.LATERAL),
+        ({"PatientOrientation": ["A", "F"], "StudyDescription": "CHEST PA"}, View.LATERAL),
         ({"PatientOrientation": ["L", "F"]}, View.UNKNOWN),
     ],
     ids=str,
@@ -66,14 +69,68 @@ def test_view_code(read_dicom, ramp, value, scheme, meaning, view):
     assert read_dicom(ramp, ViewCodeSequence=[item]).view is view
 
 
+CODED = {View.PA: "272479007", View.AP: "399348003", View.LATERAL: "399067008"}
+
+
+@pytest.mark.parametrize(
+    ("coded", "attributes", "view"),
+    [
+        # a frontal that something calls lateral is unknown: PA and AP are what a unit writes when nobody chose
+        (None, {"ViewPosition": "PA", "SeriesDescription": "CHEST LATERAL"}, View.UNKNOWN),
+        (None, {"ViewPosition": "AP", "ProtocolName": "Thorax seitlich"}, View.UNKNOWN),
+        (None, {"SeriesDescription": "CHEST PA", "ProtocolName": "CHEST LAT"}, View.UNKNOWN),
+        (None, {"ViewPosition": "PA", "PatientOrientation": ["A", "F"]}, View.UNKNOWN),
+        (View.LATERAL, {"ViewPosition": "PA"}, View.UNKNOWN),
+        (View.PA, {"SeriesDescription": "CHEST LATERAL"}, View.UNKNOWN),
+        # a lateral stands
+        (None, {"ViewPosition": "LL", "SeriesDescription": "CHEST PA"}, View.LATERAL),
+        (None, {"ViewPosition": "LL", "PatientOrientation": ["L", "F"]}, View.LATERAL),
+        (View.PA, {"ViewPosition": "LATERAL"}, View.LATERAL),
+        (View.LATERAL, {"SeriesDescription": "CHEST PA"}, View.LATERAL),
+        # of PA and AP the first counts
+        (None, {"ViewPosition": "PA", "SeriesDescription": "CHEST AP PORTABLE"}, View.PA),
+        (View.AP, {"ViewPosition": "PA"}, View.PA),
+        (View.AP, {"SeriesDescription": "CHEST PA"}, View.AP),
+    ],
+    ids=str,
+)
+def test_a_contradicted_view(read_dicom, ramp, coded, attributes, view):
+    if coded:
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = CODED[coded], "SCT", "view"
+        attributes = attributes | {"ViewCodeSequence": [item]}
+    image = read_dicom(ramp, **attributes)
+    assert image.view is view
+    (conflict,) = [notice for notice in image.warnings if notice.code.startswith("view_")]
+    assert conflict.code == "view_conflict"
+    assert "CHEST" not in conflict.message  # descriptions are data, and may name a patient
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ViewPosition": "PA", "SeriesDescription": "CHEST PA", "PatientOrientation": ["L", "F"]},
+        {"ViewPosition": "LL", "SeriesDescription": "CHEST LAT", "PatientOrientation": ["A", "F"]},
+        {"ViewPosition": "PA", "SeriesDescription": "CHEST PA AND LATERAL"},
+        # what was ordered: the other exposures are in it too
+        {"ViewPosition": "LL", "StudyDescription": "CHEST PA"},
+        {"ViewPosition": "PA", "PerformedProcedureStepDescription": "CHEST LATERAL"},
+    ],
+    ids=str,
+)
+def test_a_view_that_nothing_contradicts(read_dicom, notice_codes, ramp, attributes):
+    image = read_dicom(ramp, **attributes)
+    assert image.view is (View.PA if attributes["ViewPosition"] == "PA" else View.LATERAL)
+    assert not notice_codes(image) & {"view_conflict", "unusual_view"}
+
+
 @pytest.mark.parametrize(
     ("attributes", "code"),
     [
         ({"ViewPosition": "LLD"}, "unusual_view"),
+        ({"ViewPosition": "PA", "SeriesDescription": "DECUBITUS"}, "unusual_view"),
         ({"SeriesDescription": "PA"}, "view_from_description"),
         ({"PatientOrientation": ["P", "F"]}, "view_from_orientation"),
-        ({"ViewPosition": "PA", "PatientOrientation": ["A", "F"]}, "view_conflict"),
-        ({"ViewPosition": "LL", "PatientOrientation": ["L", "F"]}, "view_conflict"),
         ({"ViewPosition": "PA", "PatientOrientation": ["R", "F"]}, "mirrored"),
         ({"ViewPosition": "PA", "PatientOrientation": ["L", "H"]}, "rotated"),
         ({"ViewPosition": "PA", "PatientOrientation": ["F", "R"]}, "rotated"),
@@ -106,6 +163,57 @@ def test_notices(read_dicom, notice_codes, ramp, attributes, code):
 def test_the_first_of_several_windows_is_used(read_dicom, ramp):
     several = read_dicom(ramp, WindowCenter=["1000", "9"], WindowWidth=["800", "3"])
     assert (several.pixels == read_dicom(ramp, WindowCenter="1000", WindowWidth="800").pixels).all()
+
+
+LUT_BROKEN, LUT_FLAT, LUT_GOOD = (Dataset() for _ in range(3))
+for lut, data in ((LUT_BROKEN, [1, 2, 3]), (LUT_FLAT, [9] * 4096), (LUT_GOOD, [*range(4096)])):
+    lut.add_new("LUTDescriptor", "US", [4096, 0, 12])
+    lut.add_new("LUTData", "US", data)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "found"),
+    [
+        # centre and width 0, as some exporters write where nobody set a window
+        ({"WindowCenter": ["0", "2048"], "WindowWidth": ["0", "4096"]}, {"several_windows", "window_invalid"}),
+        ({"WindowCenter": ["", "2048"], "WindowWidth": ["0", "4096"]}, {"several_windows", "window_invalid"}),
+        (
+            {"WindowCenter": ["7", "8", "2048"], "WindowWidth": ["0", "-1", "4096"]},
+            {"several_windows", "window_invalid"},
+        ),
+        ({"WindowCenter": ["-9999", "2048"], "WindowWidth": ["10", "4096"]}, {"several_windows", "window_blank"}),
+        ({"WindowCenter": ["2048", "50"], "WindowWidth": ["4096", "0"]}, {"several_windows"}),
+        ({"WindowCenter": ["2048", "50"], "WindowWidth": "4096"}, {"several_windows"}),
+        ({"VOILUTSequence": [LUT_BROKEN, LUT_GOOD]}, {"several_windows", "voi_lut_ignored"}),
+        ({"VOILUTSequence": [LUT_FLAT, LUT_GOOD]}, {"several_windows", "window_blank"}),
+        ({"VOILUTSequence": [LUT_BROKEN], "WindowCenter": "2048", "WindowWidth": "4096"}, {"voi_lut_ignored"}),
+        ({"VOILUTSequence": [LUT_FLAT], "WindowCenter": "2048", "WindowWidth": "4096"}, {"window_blank"}),
+        ({"VOILUTSequence": [LUT_GOOD], "WindowCenter": "0", "WindowWidth": "0"}, set()),
+    ],
+    ids=str,
+)
+def test_the_first_window_that_can_be_used_is(read_dicom, notice_codes, ramp, attributes, found):
+    """All of them but the broken ones map 0..4095 to black..white."""
+    full = {"BitsStored": 12, "HighBit": 11}
+    image = read_dicom(ramp, **full, **attributes)
+    expected = read_dicom(ramp, **full, WindowCenter="2048", WindowWidth="4096")
+    np.testing.assert_allclose(image.pixels, expected.pixels, rtol=0, atol=1e-6)
+    assert notice_codes(image) == notice_codes(expected) | found
+
+
+def test_a_window_that_is_no_number_is_passed_over(write_dicom, read, notice_codes, ramp):
+    expected = read(write_dicom(ramp, WindowCenter="2048", WindowWidth="4096"))
+    for broken in (b"abcd", b"nan ", b"1e99", b"1,50"):
+        path = write_dicom(ramp, WindowCenter=["7777", "2048"], WindowWidth=["5", "4096"])
+        path.write_bytes(path.read_bytes().replace(b"7777", broken))
+        image = read(path)
+        assert (image.pixels == expected.pixels).all()
+        assert ("window_blank" if broken == b"1e99" else "window_invalid") in notice_codes(image)
+
+
+def test_where_no_window_can_be_used_none_is_said_to_be(read_dicom, notice_codes, ramp):
+    image = read_dicom(ramp, WindowCenter=["0", "1"], WindowWidth=["0", "-1"])
+    assert notice_codes(image) & {"several_windows", "window_invalid", "full_range"} == {"window_invalid", "full_range"}
 
 
 def test_unusable_transformations_fall_back_to_the_stored_values(read_dicom, ramp):

@@ -7,7 +7,7 @@ import pytest
 
 from hilum.errors import UsageError
 from hilum.imaging import group_studies
-from hilum.records import Radiograph, StudyHeader
+from hilum.records import Radiograph, StudyHeader, View
 
 PIXELS = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
 
@@ -77,3 +77,39 @@ def test_one_study_of_pictures():
 def test_one_study_must_not_join_what_differs(pair):
     with pytest.raises(UsageError, match="2 different"):
         group_studies(pair, one_study=True)
+
+
+def instance(name: str, sop: str | None = "9", uid: str | None = "1", level: float = 0.0, **header) -> Radiograph:
+    pixels = np.clip(PIXELS + np.float32(level), 0, 1)
+    return Radiograph(pixels, name, view=View.PA, sop_instance_uid=sop, header=StudyHeader(study_uid=uid, **header))
+
+
+def notices(study):
+    return [[notice.code for notice in image.warnings] for image in study.radiographs]
+
+
+@pytest.mark.parametrize("one_study", [False, True])
+def test_the_same_image_twice_is_one(one_study):
+    images = [instance("a"), instance("b", "8", level=0.1), instance("copy of a", sex="F"), instance("again")]
+    (study,) = group_studies(images, one_study=one_study)
+    assert [image.source for image in study.frontals] == ["a", "b"]
+    assert notices(study) == [["duplicate_image"], []]
+    (notice,) = study.radiographs[0].warnings
+    assert "2 " in notice.message
+    assert study.header.sex == "F"  # what only the copy says is not lost
+
+
+def test_one_uid_with_different_pixels_is_not_the_same_image():
+    (study,) = group_studies([instance("a"), instance("b", level=0.1), instance("copy of b", level=0.1)])
+    assert [image.source for image in study.radiographs] == ["a", "b"]
+    assert notices(study) == [["instance_conflict"], ["duplicate_image", "instance_conflict"]]
+
+
+def test_images_that_share_no_uid_are_never_called_the_same():
+    (study,) = group_studies([instance("a", None), instance("b", None), instance("c", "7"), instance("d", "8")])
+    assert notices(study) == [[], [], [], []]
+
+
+def test_the_same_image_under_two_patients_is_kept_for_both():
+    first, second = group_studies([instance("a", patient_id="P"), instance("b", patient_id="Q")])
+    assert notices(first) == notices(second) == [["patient_conflict"]]

@@ -11,14 +11,17 @@ code                          meaning
 ``charset_undeclared``        texts beyond ASCII without a declared character set
 ``child``                     the patient is under 18
 ``colour``                    the picture is coloured; its brightness was used
+``duplicate_image``           further files of the study hold this very image; they were left out
 ``excess_pixel_data``         more pixel data than declared; the rest was ignored
 ``fewer_bits``                a 16-bit picture that uses fewer bits was scaled by those
 ``fluoroscopy``               the modality is RF
 ``frame_removed``             a frame of paper, screen or transparency around a picture was cut off
 ``full_range``                no window: the range of values was spread from black to white
+``instance_conflict``         one SOP Instance UID, several different images
 ``mirrored``                  Patient Orientation says that the image is mirrored; it was not turned
 ``modality_undeclared``       the file does not say that it is a radiograph (OT, SC or no modality)
 ``multi_frame``               several frames or pages; the first was read
+``non_square_pixels``         the file says that its pixels are not square; the image was stretched, or could not be
 ``patient_conflict``          one Study Instance UID, several patients
 ``presentation_conflict``     Photometric Interpretation and Presentation LUT Shape disagree
 ``presentation_lut_ignored``  the Presentation LUT is invalid
@@ -26,17 +29,17 @@ code                          meaning
 ``reduced_depth``             16 bits per colour channel, of which 8 were read
 ``rescale_ignored``           Rescale Slope or Intercept is zero or not a number
 ``rotated``                   Patient Orientation says that the image is not upright; it was not turned
-``several_windows``           several windows or VOI LUTs; the first was used
+``several_windows``           several windows or VOI LUTs; the first usable one counts
 ``small``                     less than 256 pixels on a side
 ``study_uid_missing``         a DICOM file without Study Instance UID
 ``transparency``              partly transparent; composed on black
 ``unusual_view``              decubitus or oblique
-``view_conflict``             the named view and Patient Orientation disagree
+``view_conflict``             the file contradicts itself on the view; a frontal that it also calls lateral is unknown
 ``view_from_description``     the view was taken from descriptive text
 ``view_from_orientation``     the view was taken from Patient Orientation
 ``voi_function_unknown``      the VOI LUT Function is not DICOM's; taken as LINEAR
 ``voi_lut_ignored``           the VOI LUT is invalid
-``window_blank``              the window leaves no contrast and was not used
+``window_blank``              a window or VOI LUT leaves no contrast and was not used
 ``window_invalid``            the window has no valid centre and width and was not used
 ============================= ================================================================================
 """

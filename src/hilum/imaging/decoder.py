@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, TypeVar, cast
 
 from hilum.errors import LimitError, Reason
-from hilum.imaging.limits import Limits
+from hilum.imaging.limits import Limits, raising
 from hilum.imaging.wire import Header, WireError, receive, receive_reply, send
 from hilum.records import Radiograph
 
@@ -118,10 +118,10 @@ class _Clock:
 class Decoder:
     """Reads files of any origin in one long-lived child process.
 
-    The child has limits on memory, processor time and clock (`Limits`), a bare environment, and no way to write
-    files. It is started once and serves file after file; when it dies or is killed the next file gets a new one. What
-    a file is said to be never depends on the files before it: a crash or lack of memory counts only when it happens
-    in a child that has read nothing else.
+    The child has limits on memory, processor time and clock (`Limits`) and no way to write files, as far as the
+    platform has such limits, and a bare environment. It is started once and serves file after file; when it dies or is
+    killed the next file gets a new one. What a file is said to be never depends on the files before it: a crash or lack
+    of memory counts only when it happens in a child that has read nothing else.
 
     Use it as a context manager. It may be shared by threads, which then take turns.
 
@@ -239,8 +239,7 @@ def _death(child: _Child, limits: Limits, error: Exception) -> LimitError:
     status = child.process.returncode
     if child.timed_out or status == -getattr(signal, "SIGXCPU", 0x7FFF):
         return LimitError(
-            f"Decoding took longer than {limits.seconds:g} s and was stopped. Raise the limit if this is a real "
-            "radiograph.",
+            f"Decoding took longer than {limits.seconds:g} s and was stopped. {raising('seconds')}",
             Reason.TIME_LIMIT,
         )
     return LimitError(

@@ -22,13 +22,22 @@ from pydicom.uid import (
 )
 
 from hilum.errors import FormatError, LimitError, Reason
+from hilum.imaging.aspect import square_pixels
 from hilum.imaging.colour import COLOUR_NOTICE, luminance
 from hilum.imaging.elements import text
 from hilum.imaging.filetypes import ACCEPTED, FileKind
 from hilum.imaging.greyscale import grey_transform
-from hilum.imaging.header import body_part, content_notices, laterality, pixel_spacing, study_header, view_position
+from hilum.imaging.header import (
+    body_part,
+    content_notices,
+    laterality,
+    pixel_aspect,
+    pixel_spacing,
+    study_header,
+    view_position,
+)
 from hilum.imaging.image_pixel import PixelDescription
-from hilum.imaging.limits import Limits
+from hilum.imaging.limits import Limits, raising
 from hilum.imaging.luts import apply_grey
 from hilum.imaging.samples import stored_values
 from hilum.imaging.suitability import check_suitable
@@ -59,8 +68,12 @@ def read_dicom(path: Path, kind: FileKind, limits: Limits, source: str) -> Radio
     notices += found
     header, part = study_header(dataset), body_part(dataset)
     spacing, spacing_kind = pixel_spacing(dataset)
+    squared, found = square_pixels(pixels, pixel_aspect(dataset, spacing), limits.max_pixels)
+    notices += found
+    if spacing is not None and squared is not pixels:
+        spacing = (min(spacing), min(spacing))
     return Radiograph(
-        pixels,
+        squared,
         source,
         view=view,
         spacing_mm=spacing,
@@ -88,7 +101,9 @@ def _brightness(
         transform, notices = grey_transform(dataset, pixel)
         result = apply_grey(stored, pixel.bits_stored, pixel.signed, transform)
         if result.window_blank:
-            notices.append(Notice("window_blank", "The window leaves no contrast in this image; it was not used."))
+            notices.append(
+                Notice("window_blank", "A window or VOI LUT leaves no contrast in this image; it was not used.")
+            )
         if result.full_range:
             notices.append(
                 Notice(
@@ -157,7 +172,7 @@ def _check_deflated(file: BinaryIO, limits: Limits) -> None:
     if not limits.allow_deflated:
         raise FormatError(
             "The file uses the deflated transfer syntax, which must be unpacked whole before it can be checked and "
-            "is not read unless allowed. Export the image uncompressed or in JPEG 2000.",
+            "is not read unless allowed (hilum read --allow-deflated). Export the image uncompressed or in JPEG 2000.",
             Reason.DEFLATED,
         )
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -168,7 +183,8 @@ def _check_deflated(file: BinaryIO, limits: Limits) -> None:
             chunk = inflater.unconsumed_tail
             if size > limits.max_file_bytes:
                 raise LimitError(
-                    f"The file inflates to more than {limits.max_file_bytes} bytes, the most that is read.",
+                    f"The file inflates to more than {limits.max_file_bytes} bytes, the most that is read. "
+                    f"{raising('max_file_bytes')}",
                     Reason.FILE_SIZE_LIMIT,
                 )
 

@@ -68,6 +68,22 @@ def numbers(dataset: Dataset, keyword: str) -> list[float]:
     return floats if all(math.isfinite(item) for item in floats) else []
 
 
+def number_list(dataset: Dataset, keyword: str) -> list[float | None]:
+    """The values of a numeric attribute in their places, None for one that is not a finite number."""
+    if not has_value(dataset, keyword):
+        return []
+    value = raw_value(dataset, keyword)
+    return [_finite(item) for item in (value if isinstance(value, (MultiValue, list)) else [value])]
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        converted = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return converted if math.isfinite(converted) else None
+
+
 def number(dataset: Dataset, keyword: str) -> float | None:
     """The first value of a numeric attribute, or None."""
     return next(iter(numbers(dataset, keyword)), None)

@@ -67,12 +67,13 @@ def describe_other(head: bytes) -> str:
 
 
 def peek_kind(path: Path) -> FileKind | None:
-    """The kind of the file at `path`, or None where it is not readable or of no readable kind."""
-    try:
-        with path.open("rb") as file:
-            return file_kind(file.read(HEAD_BYTES))
-    except OSError:
-        return None
+    """The kind of the file at `path`, or None where it is of none that can be read.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        return file_kind(file.read(HEAD_BYTES))
 
 
 def _starts_with_element(head: bytes) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from hilum.errors import FormatError, Reason
-from hilum.imaging.elements import code, has_value, integer, items, number, numbers, raw_value
+from hilum.imaging.elements import code, has_value, integer, items, number, number_list, numbers, raw_value
 from hilum.imaging.image_pixel import PixelDescription
 from hilum.imaging.luts import GreyTransform, LookupTable, Rescale, VoiFunction, Window
 from hilum.records import Notice
@@ -68,35 +70,47 @@ def _modality(dataset: Dataset, pixel: PixelDescription, notices: list[Notice]) 
 
 def _voi(
     dataset: Dataset, pixel: PixelDescription, modality: Rescale | LookupTable | None, notices: list[Notice]
-) -> LookupTable | Window | None:
-    """PS3.3 section C.11.2: of the alternatives the first LUT, the maker's own curve, else the first window."""
+) -> tuple[LookupTable | Window, ...]:
+    """PS3.3 section C.11.2: of the alternatives those that are valid, LUTs (the maker's own curves) before windows."""
     half = 1 << (pixel.bits_stored - 1)
     ends = np.array([-half, half - 1] if pixel.signed else [0, 2 * half - 1], np.float64)
     signed_input = not isinstance(modality, LookupTable) and bool((modality(ends) if modality else ends).min() < 0)
-    tables = items(dataset, "VOILUTSequence")
-    centers, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
-    if len(tables) > 1 or (not tables and len(centers) > 1):
-        notices.append(Notice("several_windows", "The file offers several windows or VOI LUTs; the first was used."))
-    if tables:
-        if (table := lookup_table(tables[0], signed_input)) is not None:
-            return table
+    sequence = items(dataset, "VOILUTSequence")
+    tables = [lookup_table(item, signed_input) for item in sequence]
+    if tables and tables[0] is None:
         notices.append(
             Notice("voi_lut_ignored", "The VOI LUT's descriptor and data do not fit together; it was not used.")
         )
-    if not has_value(dataset, "WindowCenter") and not has_value(dataset, "WindowWidth"):
-        return None
+    # what is wrong with windows is no matter where a LUT goes before them
+    windows = _windows(dataset, [] if any(tables) else notices)
+    usable = [voi for voi in (*tables, *windows) if voi is not None]
+    if usable and (len(tables) > 1 or (not any(tables) and len(windows) > 1)):
+        notices.append(
+            Notice("several_windows", "The file offers several windows or VOI LUTs; the first usable one counts.")
+        )
+    return tuple(usable)
+
+
+def _windows(dataset: Dataset, notices: list[Notice]) -> list[Window | None]:
+    """The windows of the file in their places, None for one that is not valid."""
+    centers, widths = number_list(dataset, "WindowCenter"), number_list(dataset, "WindowWidth")
+    if not centers and not widths:
+        return []
     name = code(dataset, "VOILUTFunction") or "LINEAR"
     if name not in VoiFunction.__members__:
         notices.append(
             Notice("voi_function_unknown", "The VOI LUT Function is none of DICOM's; the window was taken as LINEAR.")
         )
         name = "LINEAR"
-    if centers and widths and (window := Window(centers[0], widths[0], VoiFunction(name))).valid:
-        return window
-    notices.append(
-        Notice("window_invalid", "The window's centre or width is missing or out of range; it was not used.")
-    )
-    return None
+    windows: list[Window | None] = []
+    for center, width in zip_longest(centers, widths):
+        window = None if center is None or width is None else Window(center, width, VoiFunction(name))
+        windows.append(window if window is not None and window.valid else None)
+    if windows[0] is None:
+        notices.append(
+            Notice("window_invalid", "The window's centre or width is missing or out of range; it was not used.")
+        )
+    return windows
 
 
 def _presentation_lut(dataset: Dataset, pixel: PixelDescription, notices: list[Notice]) -> LookupTable | None:

@@ -34,40 +34,38 @@ _WORDS = (
     (View.AP, re.compile(r"(?<![A-Z])(?:A\.?P\.?|A[-/]P|ANTERO-?\s?POSTERIOR)(?![A-Z])|前后|前後")),
     (
         View.LATERAL,
-        re.compile(r"(?<![A-Z])(?:[LR]?LAT|LATERAL(?:E|ES|IS)?|LL|RL|PROFIL[A-Z]*|SEITLICH)(?![A-Z])|侧位|側位"),
+        # "profile" is an English word for settings
+        re.compile(r"(?<![A-Z])(?:[LR]?LAT|LATERAL(?:E|ES|IS)?|LL|RL|PROFIL(?!E)[A-Z]*|SEITLICH)(?![A-Z])|侧位|側位"),
     ),
 )
 _DECUBITUS = re.compile(r"DECUB|(?<![A-Z])(?:LLD|RLD)(?![A-Z])")
-_DESCRIPTIONS = (
-    "SeriesDescription",
-    "ProtocolName",
-    "AcquisitionDeviceProcessingDescription",
-    "PerformedProcedureStepDescription",
-    "StudyDescription",
-)
+_OF_THE_SERIES = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
+_OF_THE_STUDY = ("PerformedProcedureStepDescription", "StudyDescription")
+"""What was ordered, of which this image may be one exposure of several."""
+
+_DESCRIPTION = "description"
+_ORIENTATION = "Patient Orientation"
 
 _CHEST = re.compile(r"CHEST|THORA|TORAX|TORAC|LUNG|胸")
 
 
 def view_position(dataset: Dataset) -> tuple[View, list[Notice]]:
-    """The projection: View Position, else View Code Sequence, else descriptions, else Patient Orientation.
+    """The projection: View Position, View Code Sequence, descriptions of the series, Patient Orientation, of the study.
 
-    A description counts only where it names one view ("CHEST PA AND LATERAL" names two). Decubitus and oblique views
-    are unknown, with a notice: they are neither a usual frontal nor a lateral.
+    Where they disagree the first of them counts, with a notice, save that a frontal view which another calls lateral is
+    unknown; what describes the study is only asked where nothing else names a view. A description counts only where it
+    names one view ("CHEST PA AND LATERAL" names two). Decubitus and oblique views are unknown, with a notice: they are
+    neither a usual frontal nor a lateral.
     """
-    view, unusual, notices = _named_view(dataset)
     rows_towards, columns_towards = _orientation(dataset)
-    side_on = rows_towards in ("A", "P")
+    named, unusual = _named_views(dataset, rows_towards)
     if unusual:
-        notices.append(
+        view = View.UNKNOWN
+        notices = [
             Notice("unusual_view", "The view is decubitus or oblique; the models know frontal and lateral ones.")
-        )
-    elif view is View.UNKNOWN and side_on:
-        view = View.LATERAL
-        notices.append(Notice("view_from_orientation", "The view (lateral) was taken from Patient Orientation."))
-    elif (view.frontal is True and side_on) or (view is View.LATERAL and rows_towards in ("L", "R")):
-        contradiction = f"The file calls the view {view}, but its Patient Orientation contradicts. Check the view."
-        notices.append(Notice("view_conflict", contradiction))
+        ]
+    else:
+        view, notices = _weighed(named, faces_front=rows_towards in ("L", "R"))
     if view is not View.LATERAL and rows_towards == "R":
         notices.append(
             Notice("mirrored", "Patient Orientation says that the image is mirrored: left and right may be swapped.")
@@ -77,22 +75,50 @@ def view_position(dataset: Dataset) -> tuple[View, list[Notice]]:
     return view, notices
 
 
-def _named_view(dataset: Dataset) -> tuple[View, bool, list[Notice]]:
-    """The view by position, code or description, and whether it is named as one that is neither frontal nor lateral."""
+def _weighed(named: list[tuple[str, View]], faces_front: bool) -> tuple[View, list[Notice]]:
+    """One view out of what the sources say, in their order; `faces_front` is Patient Orientation saying so."""
+    if not named:
+        return View.UNKNOWN, []
+    source, view = named[0]
+    if all(other is view for _, other in named) and not (view is View.LATERAL and faces_front):
+        if source == _DESCRIPTION:
+            return view, [Notice("view_from_description", f"The view ({view}) was taken from the file's descriptions.")]
+        if source == _ORIENTATION:
+            return view, [Notice("view_from_orientation", f"The view ({view}) was taken from Patient Orientation.")]
+        return view, []
+    # PA and AP are what many units write whatever is exposed; nobody writes lateral so. An image of unknown view is
+    # read as a frontal only where its study has no certain one.
+    if view.frontal and any(other is View.LATERAL for _, other in named):
+        view = View.UNKNOWN
+    said = [f"{source}: {each}" for source, each in named] + [f"{_ORIENTATION}: frontal"] * faces_front
+    return view, [
+        Notice(
+            "view_conflict",
+            f"The file contradicts itself on the view ({', '.join(said)}); it was taken as {view}. Check the view.",
+        )
+    ]
+
+
+def _named_views(dataset: Dataset, rows_towards: str) -> tuple[list[tuple[str, View]], bool]:
+    """Which source names which view, the most telling first; and whether the image is neither frontal nor lateral."""
     position = code(dataset, "ViewPosition") or ""
-    if position in _OTHER_POSITIONS:
-        return View.UNKNOWN, True, []
-    if (view := _POSITIONS.get(position, View.UNKNOWN)) is not View.UNKNOWN:
-        return view, False, []
-    if (view := _coded_view(dataset)) is not View.UNKNOWN:
-        return view, False, []
-    for words in _descriptions(dataset):
+    own = _descriptions(dataset, _OF_THE_SERIES)
+    if position in _OTHER_POSITIONS or any(_DECUBITUS.search(words) for words in own):
+        return [], True
+    said: list[tuple[str, View]] = [
+        ("View Position", _POSITIONS.get(position, View.UNKNOWN)),
+        ("View Code Sequence", _coded_view(dataset)),
+        *((_DESCRIPTION, _described_view(words)) for words in own),
+        (_ORIENTATION, View.LATERAL if rows_towards in ("A", "P") else View.UNKNOWN),
+    ]
+    if named := [each for each in said if each[1] is not View.UNKNOWN]:
+        return named, False
+    for words in _descriptions(dataset, _OF_THE_STUDY):
         if _DECUBITUS.search(words):
-            return View.UNKNOWN, True, []
+            return [], True
         if (view := _described_view(words)) is not View.UNKNOWN:
-            described = Notice("view_from_description", f"The view ({view}) was taken from the file's descriptions.")
-            return view, False, [described]
-    return View.UNKNOWN, False, []
+            return [(_DESCRIPTION, view)], False
+    return [], False
 
 
 def _orientation(dataset: Dataset) -> tuple[str, str]:
@@ -114,9 +140,9 @@ def _described_view(words: str) -> View:
     return named[0] if len(named) == 1 else View.UNKNOWN
 
 
-def _descriptions(dataset: Dataset) -> list[str]:
+def _descriptions(dataset: Dataset, keywords: tuple[str, ...]) -> list[str]:
     """Descriptive texts in upper case; Chinese text without a declared character set is tried as GB18030."""
-    found = [" ".join(texts(dataset, keyword)) for keyword in _DESCRIPTIONS]
+    found = [" ".join(texts(dataset, keyword)) for keyword in keywords]
     if undeclared_charset(dataset):
         # pydicom has read the bytes as Latin-1, which loses none
         found = [each.encode("latin-1", "replace").decode("gb18030", "replace") for each in found]
@@ -127,7 +153,7 @@ def undeclared_charset(dataset: Dataset) -> bool:
     """True where texts go beyond ASCII but Specific Character Set (0008,0005) is absent (PS3.3 section C.12.1.1.2)."""
     if has_value(dataset, "SpecificCharacterSet"):
         return False
-    return any(not item.isascii() for keyword in _DESCRIPTIONS for item in texts(dataset, keyword))
+    return any(not item.isascii() for keyword in (*_OF_THE_SERIES, *_OF_THE_STUDY) for item in texts(dataset, keyword))
 
 
 def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float], SpacingKind] | tuple[None, None]:
@@ -142,6 +168,17 @@ def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float], SpacingKind] |
         return pixel, SpacingKind.DETECTOR if uncorrected else SpacingKind.PATIENT
     spacing = imager or _pair(dataset, "NominalScannedPixelSpacing")
     return (spacing, SpacingKind.DETECTOR) if spacing is not None else (None, None)
+
+
+def pixel_aspect(dataset: Dataset, spacing: tuple[float, float] | None) -> float | None:
+    """Height of a pixel by its width: of the spacing, else Pixel Aspect Ratio (PS3.3 section C.7.6.3.1.7), else None.
+
+    The standard allows the ratio only where no spacing says it, so the spacing outranks it.
+    """
+    vertical_horizontal = spacing or tuple(numbers(dataset, "PixelAspectRatio"))
+    if len(vertical_horizontal) != 2 or not all(1e-6 <= size <= 1e6 for size in vertical_horizontal):
+        return None
+    return vertical_horizontal[0] / vertical_horizontal[1]
 
 
 def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:

@@ -16,8 +16,9 @@ class Limits:
             large as they come (7112 x 8636, 16 bit), 123 MB.
         max_pixels: largest number of pixels of one frame; 8192 squared, which holds that film (61 million).
         memory_bytes: address space of the decoding process, so its resident memory is always less. Enforced by the
-            kernel on Linux (RLIMIT_AS); macOS accepts and ignores it, Windows has no such limit: there the size checks
-            before decoding and the clock hold alone.
+            kernel on Linux (RLIMIT_AS) only: macOS refuses such a limit and Windows has none, so there it does
+            nothing. The size checks before decoding hold, but a file made to do harm can still take memory until
+            `seconds` are over.
         seconds: wall time for one file, after which the decoding process is killed; the same on its processor
             time where the platform has RLIMIT_CPU. The slowest real file known, a digitised film in JPEG 2000, takes
             about 10 s.
@@ -40,3 +41,14 @@ class Limits:
             value = getattr(self, name)
             if not value > 0:
                 raise UsageError(f"The limit {name} is {value}; it must be a positive number.")
+
+
+def raising(name: str) -> str:
+    """The end of a message about a limit: what to do where the file is right and the limit too low.
+
+    The command has no options for limits; Python has.
+    """
+    return (
+        "If this is a real radiograph, read it in Python with a higher limit: "
+        f"hilum.read(PATH, limits=hilum.imaging.Limits({name}=...))."
+    )

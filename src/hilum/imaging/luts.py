@@ -94,14 +94,15 @@ class GreyTransform:
 
     Attributes:
         modality: Modality LUT or rescale; None is the identity.
-        voi: VOI LUT or window; None maps the whole range.
+        voi: VOI LUTs and windows, alternatives (PS3.3 section C.11.2.1): the first that leaves any contrast is used.
+            Without one the whole range is shown.
         presentation: Presentation LUT, whose output is brightness as it is; None is the identity.
         inverse: the lowest value is shown white (MONOCHROME1); without meaning where `presentation` is given.
         padding: lowest and highest stored value that is padding (PS3.3 section C.7.5.1.1.2), shown black.
     """
 
     modality: Rescale | LookupTable | None = None
-    voi: LookupTable | Window | None = None
+    voi: tuple[LookupTable | Window, ...] = ()
     presentation: LookupTable | None = None
     inverse: bool = False
     padding: tuple[int, int] | None = None
@@ -114,7 +115,7 @@ class GreyResult:
     Attributes:
         pixels: float32 ``[H, W]``.
         full_range: no VOI transformation was usable, so the range of the picture's own values was spread over 0..1.
-        window_blank: a VOI transformation was given but left no contrast, and was not used.
+        window_blank: a VOI transformation left no contrast and was not used.
     """
 
     pixels: NDArray[np.float32]
@@ -142,13 +143,15 @@ def apply_grey(stored: NDArray[np.integer], bits: int, signed: bool, transform: 
     mapped = transform.modality(values) if transform.modality is not None else values
     seen = present & ~padded
     full_range = window_blank = False
-    grey = mapped
-    if transform.voi is not None:
-        grey = transform.voi(mapped)
-        if isinstance(transform.voi, LookupTable):
-            grey = grey / (2**transform.voi.bits - 1)
-        window_blank = bool(seen.any()) and bool(np.ptp(grey[seen]) == 0) and bool(np.ptp(mapped[seen]) > 0)
-    if transform.voi is None or window_blank:
+    for voi in transform.voi:
+        grey = voi(mapped)
+        if isinstance(voi, LookupTable):
+            grey = grey / (2**voi.bits - 1)
+        blank = bool(seen.any()) and bool(np.ptp(grey[seen]) == 0) and bool(np.ptp(mapped[seen]) > 0)
+        if not blank:
+            break
+        window_blank = True
+    else:
         by_type = bits <= 8 and not isinstance(transform.modality, LookupTable)
         full_range = not by_type
         grey = _spread(mapped, mapped if by_type else mapped[seen])

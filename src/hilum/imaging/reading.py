@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 import warnings
 from dataclasses import replace
@@ -13,7 +14,7 @@ from pydicom import config
 from hilum.errors import FileAccessError, FormatError, InputError, LimitError, Reason
 from hilum.imaging.dicom import read_dicom, read_study_uid
 from hilum.imaging.filetypes import ACCEPTED, HEAD_BYTES, FileKind, describe_other, file_kind
-from hilum.imaging.limits import Limits
+from hilum.imaging.limits import Limits, raising
 from hilum.imaging.pictures import read_picture
 from hilum.records import Notice, Radiograph
 
@@ -44,8 +45,7 @@ def read_file(path: Path, limits: Limits, source: str) -> Radiograph:
         raise
     except MemoryError as error:
         raise LimitError(
-            f"Decoding needs more memory than the {limits.memory_bytes} bytes allowed. Raise the limit if this is a "
-            "real radiograph.",
+            f"Decoding needs more memory than the {limits.memory_bytes} bytes allowed. {raising('memory_bytes')}",
             Reason.MEMORY_LIMIT,
         ) from error
     except Exception as error:  # the boundary: whatever a malformed file leads to is one failure of that file
@@ -103,6 +103,7 @@ def _open(path: Path, limits: Limits) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
+            _check_opens(path)
             raise FileAccessError(
                 "This is a folder without images. Name a file, or a folder that holds some.", Reason.NOT_A_FILE
             )
@@ -112,8 +113,8 @@ def _open(path: Path, limits: Limits) -> bytes:
             raise FileAccessError("The file is empty. Copy or export it again.", Reason.EMPTY)
         if status.st_size > limits.max_file_bytes:
             raise LimitError(
-                f"The file has {status.st_size} bytes; at most {limits.max_file_bytes} are read. Raise the limit if "
-                "this is a real radiograph.",
+                f"The file has {status.st_size} bytes; at most {limits.max_file_bytes} are read. "
+                f"{raising('max_file_bytes')}",
                 Reason.FILE_SIZE_LIMIT,
             )
         with path.open("rb") as file:
@@ -124,3 +125,14 @@ def _open(path: Path, limits: Limits) -> bytes:
         raise FileAccessError("The file may not be read. Check its permissions.", Reason.PERMISSION) from None
     except (OSError, ValueError):  # an unreachable disk; a name that no file can have
         raise FileAccessError("The file cannot be opened. Check the path and the disk.", Reason.NOT_FOUND) from None
+
+
+def _check_opens(folder: Path) -> None:
+    """A folder that may not be opened could hold any number of images; `find_images` hands it on for this message."""
+    try:
+        os.scandir(folder).close()
+    except PermissionError:
+        raise FileAccessError(
+            "The folder may not be opened, so the images in it were not read. Check its permissions.",
+            Reason.PERMISSION,
+        ) from None

@@ -31,7 +31,7 @@ from hilum.errors import FormatError, InputError, LimitError, Reason
 from hilum.imaging.codestreams import MAX_PIXELS_PER_BYTE, is_complete, jpeg2000_header, jpeg_header, rle_capacity
 from hilum.imaging.elements import raw_value
 from hilum.imaging.image_pixel import PixelDescription
-from hilum.imaging.limits import Limits
+from hilum.imaging.limits import Limits, raising
 from hilum.records import Notice
 
 _NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
@@ -75,8 +75,8 @@ def stored_values(
         raise _unsupported(syntax)
     if pixel.pixels > limits.max_pixels:
         raise LimitError(
-            f"The file declares {pixel.columns} x {pixel.rows} pixels; at most {limits.max_pixels} are read. Raise "
-            "the limit if this is a real radiograph.",
+            f"The file declares {pixel.columns} x {pixel.rows} pixels; at most {limits.max_pixels} are read. "
+            f"{raising('max_pixels')}",
             Reason.PIXEL_LIMIT,
         )
     data = raw_value(dataset, "PixelData")
@@ -189,7 +189,9 @@ def _decode(dataset: Dataset, data: bytes, syntax: UID, pixel: PixelDescription)
         # pydicom wraps what its plugins raise, memory errors included, into one text
         if "alloc" in str(error) or str(error).rstrip().endswith(":"):
             raise MemoryError from error
-        raise _damaged("their decoder gave up on them") from error
+        # OpenJPEG does not say which
+        or_memory = ", or needs more memory than is allowed" if syntax in _JPEG_2000 else ""
+        raise _damaged(f"their decoder gave up on them{or_memory}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # Rust's assertion, which is no Exception to Python
             raise

@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from hilum.errors import InputError, LimitError, Reason
-from hilum.imaging.limits import Limits
+from hilum.imaging.limits import Limits, raising
 from hilum.imaging.wire import Header, WireError, receive, send, send_error, send_radiograph
 
 if sys.platform != "win32":
@@ -52,18 +53,18 @@ def main() -> int:
 
 
 def _serve(request: Header, limits: Limits, outgoing: BinaryIO, read_file: Any) -> None:
+    out_of_memory = LimitError(
+        f"Decoding needs more memory than the {limits.memory_bytes} bytes allowed. {raising('memory_bytes')}",
+        Reason.MEMORY_LIMIT,
+    )
     try:
         radiograph = read_file(Path(request["path"]), limits, request["source"])
     except InputError as error:
         send_error(outgoing, error)
         return
     except MemoryError:
-        send_error(
-            outgoing,
-            LimitError(
-                "Decoding ran out of memory. Raise the limit if this is a real radiograph.", Reason.MEMORY_LIMIT
-            ),
-        )
+        # there may be too little left to word it anew
+        send_error(outgoing, out_of_memory)
         return
     send_radiograph(outgoing, radiograph)
 
@@ -80,22 +81,27 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
 
 def _confine(limits: Limits) -> None:
     """No more memory than allowed, no file written, no core dump (it would hold the image) where the platform can."""
-    if sys.platform == "win32":
-        return
-    for name, value in (("RLIMIT_AS", limits.memory_bytes), ("RLIMIT_FSIZE", 0), ("RLIMIT_CORE", 0)):
-        kind = getattr(resource, name, None)
-        if kind is not None:
-            hard = resource.getrlimit(kind)[1]
-            resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    _limit("RLIMIT_AS", limits.memory_bytes)
+    _limit("RLIMIT_FSIZE", 0)
+    _limit("RLIMIT_CORE", 0)
 
 
 def _allow_processor_time(seconds: float) -> None:
     """Processor time for one more file: the kernel ends the process even if the parent has died and no clock runs."""
+    _limit("RLIMIT_CPU", math.ceil(time.process_time() + seconds) + 1)
+
+
+def _limit(name: str, value: int) -> None:
+    """Set a limit of the kernel; one that the platform lacks or refuses is left out, and the others still hold."""
     if sys.platform == "win32":
         return
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    soft = math.ceil(time.process_time() + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+    kind = getattr(resource, name, None)
+    if kind is None:
+        return
+    # macOS refuses RLIMIT_AS with EINVAL, which Python raises as ValueError (CPython issue 78783)
+    with suppress(ValueError, OSError):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
 if __name__ == "__main__":
