@@ -1,6 +1,9 @@
 """`hilum models`: what is bundled, what a checkpoint says, whether it is whole."""
 
 import json
+import shutil
+
+import pytest
 
 from hilum.models.checkpoint import STARTERS, read_info
 
@@ -48,3 +51,58 @@ def test_convert_gives_a_folder_that_reads(hilum, tiny_original, tmp_path):
     again = hilum("models", "convert", tiny_original, tmp_path / "new")
     assert again.status == 2
     assert "not empty" in again.err
+
+
+def test_show_and_verify_take_the_same_references(hilum, tiny_original, expert, monkeypatch):
+    shown, verified = hilum("models", "show", "starter"), hilum("models", "verify", "starter")
+    assert (shown.status, verified.status) == (0, 0)
+    for manifest in STARTERS.glob("*/hilum.json"):
+        info = read_info(manifest.parent)
+        assert f"{info.name} {info.version}" in shown.out
+        assert f"{info.name} {info.version}: all {len(info.files)} files" in verified.out
+    monkeypatch.setenv("HOME", str(expert.parent))
+    for command in ("show", "verify"):
+        assert hilum("models", command, f"~/{expert.name}").status == 0
+        assert "no such model folder" in hilum("models", command, "nowhere").err
+        assert "--download" in hilum("models", command, "hilum-tests/no-such-model").err
+    assert "hilum.json" in hilum("models", "verify", tiny_original).err  # nothing to verify it against
+
+
+def test_verify_finds_what_was_planted_in_a_folder_within(hilum, expert, tmp_path):
+    folder = shutil.copytree(expert, tmp_path / "planted")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "evil.py").write_text("")
+    done = hilum("models", "verify", folder)
+    assert (done.status, done.out) == (1, "")
+    assert "sub/evil.py" in done.err
+
+
+@pytest.mark.parametrize("command", [["show"], ["show", "--json"], ["verify"]])
+def test_a_checkpoint_cannot_steer_the_terminal(hilum, expert, tmp_path, command):
+    folder = shutil.copytree(expert, tmp_path / "evil")
+    manifest = json.loads((folder / "hilum.json").read_text())
+    evil = "x\x1b]0;pwned\x07\x9b31m\u202e"
+    manifest |= {"name": evil, "version": evil, "licence": evil, "provenance": {evil: evil}}
+    manifest["findings"][0]["reason"] = evil
+    manifest["capabilities"]["language"] = evil
+    (folder / "hilum.json").write_text(json.dumps(manifest))
+    done = hilum("models", *command, folder)
+    assert done.status == 0
+    assert "pwned" in done.out
+    assert not set("\x1b\x07\x9b\u202e") & set(done.out + done.err)
+    if "--json" in command:
+        assert json.loads(done.out)["name"] == evil
+
+
+def test_convert_shows_no_control_characters_either(hilum, tiny_original, tmp_path):
+    source = shutil.copytree(tiny_original, tmp_path / "a\x1b]0;pwned\x07")
+    done = hilum("models", "convert", source, tmp_path / "b\x1b[31m")
+    assert done.status == 0
+    assert "pwned" in done.out
+    assert "\x1b" not in done.out + done.err
+
+
+def test_show_tells_every_capability(hilum, tiny_original):
+    lines = dict(line[2:].split(maxsplit=1) for line in hilum("models", "show", tiny_original).out.splitlines()[1:])
+    assert lines["language"] == "en"
+    assert lines["indication"] == "not stated"

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hilum.errors import CapabilityError, CheckpointError, DependencyError, Reason, UnsuitableError, UsageError
-from hilum.models.checkpoint import Calibration, CheckpointInfo, FindingSpec, Thresholds
+from hilum.models.checkpoint import Calibration, CheckpointInfo, FindingSpec, Thresholds, read_info, write_info
 from hilum.models.expert import Expert, ExpertNetwork, lite0_config, load_expert
 from hilum.models.pixels import expert_input
 from hilum.records import NAMES, Radiograph, View
@@ -257,6 +257,7 @@ def test_half_precision_weights_are_computed_in_float32(copy):
     before = load_expert(copy).assess([image := radiograph()])
     state = {k: v.half() if v.is_floating_point() else v for k, v in load_file(copy / "model.safetensors").items()}
     save_file(state, copy / "model.safetensors")
+    write_info(copy, read_info(copy))
     expert = load_expert(copy)
     assert all(p.dtype == torch.float32 for p in expert._network.parameters())
     for a, b in zip(before, expert.assess([image]), strict=True):
@@ -273,6 +274,7 @@ def test_weights_that_do_not_fit_are_named(copy, fault):
     else:
         state["head.bias"] = torch.ones(3)
     save_file(state, copy / "model.safetensors")
+    write_info(copy, read_info(copy))
     with pytest.raises(CheckpointError, match=r"head\.") as caught:
         load_expert(copy)
     assert caught.value.code is Reason.CHECKPOINT_MISMATCH
@@ -284,6 +286,7 @@ def test_other_folders_are_refused_with_the_reason(copy, tmp_path):
     assert caught.value.code is Reason.CHECKPOINT_MISSING
 
     (copy / "model.safetensors").write_bytes(b"not a tensor")
+    write_info(copy, read_info(copy))
     with pytest.raises(CheckpointError) as caught:
         load_expert(copy)
     assert caught.value.code is Reason.CHECKPOINT_INCOMPLETE
@@ -305,6 +308,7 @@ def test_other_folders_are_refused_with_the_reason(copy, tmp_path):
 @pytest.mark.parametrize("text", ["{}", "not json", '{"model_type": "janus"}'])
 def test_a_config_of_another_kind_is_refused(copy, text):
     (copy / "config.json").write_text(text)
+    write_info(copy, read_info(copy))
     with pytest.raises(CheckpointError, match=r"config\.json") as caught:
         load_expert(copy)
     assert caught.value.code is Reason.CHECKPOINT_INCOMPLETE

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import JanusProcessor, PreTrainedTokenizerFast
+from transformers import JanusProcessor, LlamaConfig, PreTrainedTokenizerFast
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
 from hilum.errors import CapabilityError, CheckpointError, Reason, UsageError
-from hilum.models.checkpoint import read_info, verify
+from hilum.models.checkpoint import CheckpointInfo, ImageTransform, read_info, verify, write_info
 from hilum.models.convert import convert
 from hilum.models.folders import open_folder
 from hilum.models.janus import JanusReader, load_reporter
@@ -69,6 +69,43 @@ def test_the_stored_precision_is_kept(tmp_path: Path, dtype: torch.dtype) -> Non
         assert {p.dtype for p in load_reporter(folder, device="cpu").network.parameters()} == {dtype}
     as_float = load_reporter(source, device="cpu", precision="float32")
     assert {p.dtype for p in as_float.network.parameters()} == {torch.float32}
+
+
+# What transformers of the 4.x and 5.x series write of a language model; every key the network is built from, and more.
+FULL = {
+    "4": {
+        "_attn_implementation_autoset": True, "_name_or_path": "x", "architectures": ["LlamaForCausalLM"],
+        "attention_bias": False, "attention_dropout": 0.0, "bad_words_ids": None, "bos_token_id": 1, "do_sample": False,
+        "eos_token_id": 2, "finetuning_task": None, "head_dim": 12, "hidden_act": "silu", "id2label": {"0": "LABEL_0"},
+        "initializer_range": 0.02, "is_decoder": False, "label2id": {"LABEL_0": 0}, "max_length": 20, "mlp_bias": False,
+        "num_beams": 1, "pad_token_id": None, "pretraining_tp": 1, "pruned_heads": {}, "return_dict": True,
+        "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 10000.0, "temperature": 1.0, "tf_legacy_loss": False,
+        "tie_word_embeddings": False, "top_k": 50, "torch_dtype": "bfloat16", "torchscript": False, "use_cache": True,
+    },
+    "5": LlamaConfig(hidden_size=48, num_attention_heads=4).to_dict() | {"dtype": "bfloat16"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("series", FULL)
+def test_a_language_config_written_out_in_full(tiny_original: Path, tmp_path: Path, series: str) -> None:
+    folder = copy(tiny_original, tmp_path / "full")
+    edit(folder, "config.json", lambda c: c.update(language_config=FULL[series] | c["language_config"]))
+    reporter = load_reporter(folder, device="cpu")
+    text = reporter.network.config.text_config
+    # the numbers in that config may be the class's defaults; the tokenizer knows
+    assert (text.bos_token_id, text.eos_token_id) == (reporter.tokenizer.bos, reporter.tokenizer.eos)
+    assert {p.dtype for p in reporter.network.parameters()} == {torch.float32}
+    assert tokens(folder) == tokens(tiny_original)
+
+
+def test_an_original_folder_may_carry_a_manifest(tiny_original: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_original, tmp_path / "described")
+    info = CheckpointInfo(kind="reporter", name="described", version="1", image=ImageTransform(size=64))
+    info = write_info(folder, info)
+    opened = open_folder(folder)
+    assert opened.format == "original"
+    assert opened.info == info
+    assert tokens(folder) == tokens(tiny_original)
 
 
 def test_transformers_reads_a_converted_folder(tiny_original: Path, tmp_path: Path) -> None:
@@ -146,6 +183,7 @@ def test_tied_weights_are_tied_when_no_head_is_stored(tiny_original: Path, tmp_p
     state = load_file(tmp_path / "out" / "model.safetensors")
     state.pop("lm_head.weight")
     save_file(state, tmp_path / "out" / "model.safetensors", {"format": "pt"})
+    write_info(tmp_path / "out", read_info(tmp_path / "out"))
     network = load_reporter(tmp_path / "out", device="cpu").network
     assert network.lm_head.weight is network.model.language_model.embed_tokens.weight
 
@@ -173,10 +211,84 @@ class _Payload:
         return (Path.touch, (self.target,))
 
 
-def test_a_malicious_pickle_does_not_run(tiny_original: Path, tmp_path: Path) -> None:
-    folder = copy(tiny_original, tmp_path / "evil")
+def unpickled(
+    source: Path, target: Path, state: object, *, name: str = "pytorch_model.bin", zipped: bool = True
+) -> Path:
+    """A copy of an original folder with its weights in a pickle instead."""
+    folder = copy(source, target)
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    torch.save(state, folder / name, _use_new_zipfile_serialization=zipped)
+    return folder
+
+
+def test_pickles_beside_the_weights_are_left_alone(tiny_original: Path, tmp_path: Path) -> None:
+    state = load_file(tiny_original / "model.safetensors")
+    folder = unpickled(tiny_original, tmp_path / "trained", state)
+    for name in ("training_args.bin", "optimizer.bin"):  # as Trainer and accelerate leave them
+        torch.save({"a": _Payload(tmp_path / "ran")}, folder / name)
+    info = convert(folder, tmp_path / "out")
+    assert list(info.provenance["source_files"]) == ["pytorch_model.bin"]
+    assert tokens(tmp_path / "out") == tokens(tiny_original)
+    assert not (tmp_path / "ran").exists()
+    (folder / "pytorch_model.bin").unlink()
+    with pytest.raises(CheckpointError, match="no safetensors weights") as caught:
+        convert(folder, tmp_path / "more")
+    assert caught.value.code is Reason.CHECKPOINT_MISSING
+
+
+def test_a_pickle_in_torch_s_old_format_is_converted(tiny_original: Path, tmp_path: Path) -> None:
+    state = load_file(tiny_original / "model.safetensors")
+    folder = unpickled(tiny_original, tmp_path / "old", state, zipped=False)
+    convert(folder, tmp_path / "out")
+    assert tokens(tmp_path / "out") == tokens(tiny_original)
+
+
+def test_pickled_shards_are_those_of_their_index(tiny_original: Path, tmp_path: Path) -> None:
+    state = load_file(tiny_original / "model.safetensors")
+    names = sorted(state)
+    halves = {f"pytorch_model-0000{n + 1}-of-00002.bin": names[n::2] for n in range(2)}
+    folder = copy(tiny_original, tmp_path / "sharded")
     (folder / "model.safetensors").unlink()
-    torch.save({"a": _Payload(tmp_path / "ran")}, folder / "pytorch_model.bin")
+    for file, part in halves.items():
+        torch.save({name: state[name] for name in part}, folder / file)
+    torch.save(state, folder / "pytorch_model.old.bin")
+    index = {"weight_map": {name: file for file, part in halves.items() for name in part}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    info = convert(folder, tmp_path / "out")
+    assert list(info.provenance["source_files"]) == list(halves)
+    assert tokens(tmp_path / "out") == tokens(tiny_original)
+    for value in ({"a": "../evil.bin"}, {"a": 1}, ["x"]):
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": value}))
+        with pytest.raises(CheckpointError, match=r"pytorch_model\.bin\.index\.json"):
+            convert(folder, tmp_path / "more")
+    (folder / "pytorch_model.bin.index.json").unlink()
+    with pytest.raises(CheckpointError, match="stored twice"):  # which of them counts cannot be known
+        convert(folder, tmp_path / "more")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "words"),
+    [
+        ({1: torch.ones(2)}, Reason.CHECKPOINT_MISMATCH, "other than named weights"),
+        ([torch.ones(2)], Reason.CHECKPOINT_MISMATCH, "other than named weights"),
+        (None, Reason.CHECKPOINT_INCOMPLETE, "cannot be read"),
+    ],
+)
+def test_pickles_of_something_else(
+    tiny_original: Path, tmp_path: Path, state: object, reason: Reason, words: str
+) -> None:
+    folder = unpickled(tiny_original, tmp_path / "source", state)
+    if state is None:
+        raw = (folder / "pytorch_model.bin").read_bytes()
+        (folder / "pytorch_model.bin").write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(CheckpointError, match=words) as caught:
+        convert(folder, tmp_path / "out")
+    assert caught.value.code is reason
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_malicious_pickle_does_not_run(tiny_original: Path, tmp_path: Path, zipped: bool) -> None:
+    folder = unpickled(tiny_original, tmp_path / "evil", {"a": _Payload(tmp_path / "ran")}, zipped=zipped)
     with pytest.raises(CheckpointError) as caught:
         convert(folder, tmp_path / "out")
     assert caught.value.code is Reason.CHECKPOINT_UNSAFE
@@ -252,6 +364,7 @@ def test_sizes_come_from_the_tower_name_when_not_given(tiny_original: Path, tmp_
     edit(
         folder, "config.json", lambda c: c.update(vision_config={"params": {"model_name": "siglip_large_patch16_384"}})
     )
+    edit(folder, "preprocessor_config.json", lambda p: p.update(image_size=384))
     vision = open_folder(folder).config.vision_config
     assert (vision.hidden_size, vision.num_hidden_layers, vision.image_size, vision.num_image_tokens) == (
         1024,

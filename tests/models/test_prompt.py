@@ -115,12 +115,24 @@ def test_an_indication_cannot_become_an_image_or_a_turn() -> None:
     assert prompt.notices == ()
 
 
-def test_an_untrained_indication_is_given_with_a_warning_and_none_is_off() -> None:
-    prompt = build_prompt(Study("a", (image(),)), None, info(), indication="cough")
+def test_an_indication_is_given_where_nothing_speaks_against_it() -> None:
+    study = Study("a", (image(),))
+    prompt = build_prompt(study, None, info(), indication="cough")
     assert [notice.code for notice in prompt.notices] == ["indication_untrained"]
     assert '"cough"' in prompt.content
-    assert "Indication" not in build_prompt(Study("a", (image(),)), None, info()).content
-    assert "Indication" not in build_prompt(Study("a", (image(),)), None, info(), indication="  ").content
+    assert "Indication" not in build_prompt(study, None, info()).content
+    assert "Indication" not in build_prompt(study, None, info(), indication="  ").content
+
+
+def test_a_reporter_trained_without_indications_gets_none() -> None:
+    prompt = build_prompt(Study("a", (image(),)), None, info(indication=False), indication="cough")
+    assert [notice.code for notice in prompt.notices] == ["indication_not_used"]
+    assert prompt.content == build_prompt(Study("a", (image(),)), None, info()).content
+
+
+def test_a_long_indication_is_cut_and_that_is_said() -> None:
+    prompt = build_prompt(Study("a", (image(),)), None, info(indication=True), indication="word " * 100)
+    assert [notice.code for notice in prompt.notices] == ["indication_cut"]
 
 
 def test_conversations() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,30 +14,35 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, show, verify and convert models.")
 
 
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A checkpoint folder, starter for the bundled ones, or a hub id fetched before."
+    ),
+]
+
+
 @app.command("list")
 def list_() -> None:
     """List the bundled models."""
-    from hilum.models.checkpoint import MANIFEST, STARTERS, read_info
+    from hilum.models.checkpoint import read_info, starters
 
-    for manifest in sorted(STARTERS.glob(f"*/{MANIFEST}")):
-        info = read_info(manifest.parent)
-        megabytes = sum(p.stat().st_size for p in manifest.parent.iterdir() if p.is_file()) / 1e6
+    for folder in starters():
+        info = read_info(folder)
+        megabytes = sum(p.stat().st_size for p in folder.iterdir() if p.is_file()) / 1e6
         demo = "  for demonstration only" if info.demonstration else ""
-        typer.echo(f"{info.kind:9} starter  {info.name} {info.version}  {megabytes:.1f} MB{demo}")
+        _say(f"{info.kind:9} starter  {info.name} {info.version}  {megabytes:.1f} MB{demo}")
 
 
 @app.command()
 def show(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or starter for the bundled ones.")
-    ],
+    model: Model,
     as_json: Annotated[bool, typer.Option("--json", help="Print hilum.json as it is.")] = False,
 ) -> None:
     """Show what a checkpoint says of itself: findings and thresholds, capabilities, licence, provenance."""
-    from hilum.models.checkpoint import MANIFEST, STARTERS, read_info
+    from hilum.models.checkpoint import MANIFEST, read_info
 
-    folders = [p.parent for p in sorted(STARTERS.glob(f"*/{MANIFEST}"))] if model == "starter" else [Path(model)]
-    for folder in folders:
+    for folder in _folders(model):
         if (folder / MANIFEST).exists():
             info = read_info(folder)
         else:
@@ -44,18 +50,20 @@ def show(
 
             info = open_folder(folder).info
         if as_json:
-            typer.echo(info.model_dump_json(by_alias=True, exclude_none=True, indent=2))
+            # in ASCII, so that any terminal or pipe carries it unharmed
+            typer.echo(json.dumps(info.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2))
         else:
             _describe(info)
 
 
 @app.command()
-def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint folder.")]) -> None:
+def verify(model: Model) -> None:
     """Check every file of a checkpoint against the hashes in its hilum.json."""
     from hilum.models.checkpoint import verify as verify_checkpoint
 
-    info = verify_checkpoint(folder)
-    typer.echo(f"{folder}: {info.kind} {info.name} {info.version}: all {len(info.files)} files are as listed.")
+    for folder in _folders(model):
+        info = verify_checkpoint(folder)
+        _say(f"{folder}: {info.kind} {info.name} {info.version}: all {len(info.files)} files are as listed.")
 
 
 @app.command()
@@ -70,7 +78,31 @@ def convert(
     from hilum.models.convert import convert as convert_checkpoint
 
     info = convert_checkpoint(source, out, download=download)
-    typer.echo(f"{out}: {info.kind} {info.name}, {len(info.files)} files. Read with it: hilum read PATH --model {out}")
+    _say(f"{out}: {info.kind} {info.name}, {len(info.files)} files. Read with it: hilum read PATH --model {out}")
+
+
+def _folders(model: str) -> list[Path]:
+    """The folders that a reference means."""
+    from hilum.models.checkpoint import starters
+
+    if model == "starter":
+        return starters()
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return [folder]
+    from hilum.models.folders import resolve  # brings torch, which a folder does not need
+
+    return [resolve(model)]
+
+
+def _say(text: str) -> None:
+    """Print what a checkpoint says; its names must not steer the terminal."""
+    from hilum.pages import printable
+
+    typer.echo(printable(text))
+
+
+_YES_NO = {True: "yes", False: "no", None: "not stated"}
 
 
 def _describe(info: CheckpointInfo) -> None:
@@ -81,22 +113,24 @@ def _describe(info: CheckpointInfo) -> None:
         ("views", ", ".join(view.value for view in able.views)),
         ("images per report", str(able.max_images) if info.kind == "reporter" else ""),
         ("prior images", ("yes" if able.prior else "no") if info.kind == "reporter" else ""),
+        ("indication", _YES_NO[able.indication] if info.kind == "reporter" else ""),
+        ("language", able.language if info.kind == "reporter" else ""),
         ("youngest patient", "not stated" if able.min_age_years is None else f"{able.min_age_years:g} years"),
         ("grey values", able.intensity.replace("_", " ")),
         ("prompt", info.prompt_version or ""),
         ("input", f"{info.input_size} px" if info.input_size else ""),
         *((name, str(value)) for name, value in info.provenance.items() if isinstance(value, str | int | float)),
     ]
-    typer.echo(f"{info.name} {info.version}")
+    _say(f"{info.name} {info.version}")
     for name, value in lines:
         if value:
-            typer.echo(f"  {name:18} {value}")
+            _say(f"  {name:18} {value}")
     if info.findings:
-        typer.echo(f"  {'finding':28} inject  positives  calibrated")
+        _say(f"  {'finding':28} inject  positives  calibrated")
     for spec in info.findings:
         if spec.assessed:
             inject = "-" if spec.thresholds.inject is None else f"{spec.thresholds.inject:.2f}"
             positives = "-" if spec.n_positive is None else str(spec.n_positive)
-            typer.echo(f"  {spec.name:28} {inject:>6}  {positives:>9}  {'yes' if spec.calibration else 'no'}")
+            _say(f"  {spec.name:28} {inject:>6}  {positives:>9}  {'yes' if spec.calibration else 'no'}")
         else:
-            typer.echo(f"  {spec.name:28} not assessed: {spec.reason or 'not trained'}")
+            _say(f"  {spec.name:28} not assessed: {spec.reason or 'not trained'}")

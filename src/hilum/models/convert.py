@@ -1,13 +1,13 @@
 """Turning a checkpoint of any format into one of ours: safetensors, transformers' names, `hilum.json`.
 
-This is the only place where a pickle is ever opened, and only with `weights_only=True`, which builds tensors and
-nothing else.
+Pickled weights are opened here and by nothing that reads studies; see `hilum.models.pickled`.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
-from hilum.errors import CheckpointError, Reason, UsageError
+from hilum.errors import UsageError
 from hilum.models.checkpoint import MANIFEST, CheckpointInfo, sha256_of, write_info
-from hilum.models.folders import Folder, open_folder, resolve, weight_files
+from hilum.models.folders import PICKLES, Folder, open_folder, resolve, shards, weight_files
 from hilum.models.janus import JanusReader, build_network
-from hilum.models.tokens import read_json
+from hilum.models.pickled import read_pickled_tensors
 
 
 def convert(source: str | Path, out: Path, *, download: bool = False) -> CheckpointInfo:
@@ -28,7 +28,7 @@ def convert(source: str | Path, out: Path, *, download: bool = False) -> Checkpo
     The stored precision is kept, so converted weights give the same tokens.
 
     Args:
-        source: a folder in original or Hugging Face format (safetensors, or pickled `.bin`), or a hub id.
+        source: a folder in original or Hugging Face format (safetensors, or pickled `pytorch_model*.bin`), or a hub id.
         out: a folder that does not exist yet, or is empty.
         download: allow fetching a hub id.
 
@@ -43,9 +43,9 @@ def convert(source: str | Path, out: Path, *, download: bool = False) -> Checkpo
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as work:
         readable = path
-        if not list(path.glob("*.safetensors")) and list(path.glob("*.bin")):
+        if pickles := _pickled_weights(path):
             readable = Path(work) / path.resolve().name
-            _unpickle(path, readable)
+            _unpickle(path, pickles, readable)
         folder = open_folder(readable)
         network = build_network(folder, torch.device("cpu"), None)
         target = Path(work) / "out"
@@ -60,7 +60,7 @@ def convert(source: str | Path, out: Path, *, download: bool = False) -> Checkpo
                     "version": f"converted from {folder.format} format",
                     "provenance": {
                         "source_format": folder.format,
-                        "source_files": {f.name: sha256_of(f) for f in _weight_sources(path)},
+                        "source_files": {f.name: sha256_of(f) for f in pickles or weight_files(path)},
                     },
                 }
             ),
@@ -95,9 +95,9 @@ def write_reporter(target: Path, network: JanusReader, folder: Folder, info: Che
     ).save_pretrained(target)
     if folder.chat_template is not None:
         (target / "chat_template.jinja").write_text(folder.chat_template.source, encoding="utf-8")
-    for name in ("processor_config.json",):
-        if (folder.path / name).is_file() and folder.format != "original":
-            shutil.copy(folder.path / name, target / name)
+    processor = folder.path / "processor_config.json"
+    if processor.is_file() and folder.format != "original":
+        shutil.copy(processor, target / processor.name)
     image = info.image
     if image is not None:
         JanusImageProcessorPil(
@@ -109,33 +109,19 @@ def write_reporter(target: Path, network: JanusReader, folder: Folder, info: Che
     return write_info(target, info)
 
 
-def _weight_sources(path: Path) -> list[Path]:
+def _pickled_weights(path: Path) -> list[Path]:
+    """The pickled weights of a folder, as its index names them where it has one; none where it has safetensors."""
     if list(path.glob("*.safetensors")):
-        return weight_files(path)
-    return sorted(path.glob("*.bin"))
+        return []
+    return shards(path / "pytorch_model.bin.index.json") or sorted(path.glob(PICKLES))
 
 
-def _unpickle(source: Path, target: Path) -> None:
+def _unpickle(source: Path, pickles: Sequence[Path], target: Path) -> None:
     """Copy a folder whose weights are pickled, with the weights as safetensors."""
     target.mkdir()
     for file in source.iterdir():
         if file.suffix in (".json", ".jinja", ".txt") and "index" not in file.name and file.name != MANIFEST:
             shutil.copy(file, target / file.name)
-    index = read_json(source / "pytorch_model.bin.index.json")
-    shards = sorted(set(index["weight_map"].values())) if index else [p.name for p in sorted(source.glob("*.bin"))]
-    for number, shard in enumerate(shards):
-        if Path(shard).name != shard:
-            raise CheckpointError(f"{source}: its index names {shard!r}, not a file name.", Reason.CHECKPOINT_UNSAFE)
-        try:
-            state = torch.load(source / shard, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:
-            raise CheckpointError(
-                f"{source / shard} is no plain file of weights ({type(error).__name__}); it was not opened further.",
-                Reason.CHECKPOINT_UNSAFE,
-            ) from None
-        if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-            raise CheckpointError(
-                f"{source / shard} holds something other than named weights.", Reason.CHECKPOINT_MISMATCH
-            )
-        name = f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
-        save_file({key: value.contiguous().clone() for key, value in state.items()}, target / name, {"format": "pt"})
+    for number, file in enumerate(pickles):
+        name = f"model-{number + 1:05d}-of-{len(pickles):05d}.safetensors"
+        save_file(read_pickled_tensors(file), target / name, {"format": "pt"})

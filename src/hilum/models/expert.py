@@ -21,7 +21,7 @@ from transformers.models.efficientnet.configuration_efficientnet import Efficien
 from transformers.models.efficientnet.modeling_efficientnet import EfficientNetModel
 
 from hilum.errors import CapabilityError, CheckpointError, Reason, UnsuitableError, UsageError
-from hilum.models.checkpoint import STARTERS, CheckpointInfo, FindingSpec, Thresholds, read_info, refuse_unsafe
+from hilum.models.checkpoint import STARTERS, CheckpointInfo, FindingSpec, Thresholds, config_errors, read_for_loading
 from hilum.models.pixels import expert_input
 from hilum.records import NAMES, NO_FINDING, Assessment, Radiograph, Study, View, derive_no_finding
 from hilum.records.findings import ancestors, finding
@@ -233,7 +233,8 @@ def _calibrated(spec: FindingSpec, score: float) -> float | None:
 def load_expert(ref: str | Path = "starter", *, device: str | torch.device = "cpu") -> Expert:
     """Load a classifier.
 
-    Keys and shapes of the weights are checked strictly. The files' hashes are not: `hilum models verify` does that.
+    Keys and shapes of the weights are checked strictly, and the hashes of all but very large files, see
+    `hilum.models.checkpoint.read_for_loading`.
 
     Args:
         ref: "starter" (bundled, for demonstration), a checkpoint folder of kind "expert", or ``txrv:NAME@FILE`` for a
@@ -241,7 +242,8 @@ def load_expert(ref: str | Path = "starter", *, device: str | torch.device = "cp
         device: where it runs, as torch names it.
 
     Raises:
-        CheckpointError: no such folder, not an expert, pickles, or weights that do not fit the network.
+        CheckpointError: no such folder, not an expert, pickles, files other than `hilum.json` lists, or weights that
+            do not fit the network.
         DependencyError: torchxrayvision is needed and not installed.
     """
     if str(ref).startswith("txrv:"):
@@ -254,8 +256,7 @@ def load_expert(ref: str | Path = "starter", *, device: str | torch.device = "cp
         raise CheckpointError(
             f"{ref}: no such folder; expected 'starter' or an expert's checkpoint folder.", Reason.CHECKPOINT_MISSING
         )
-    refuse_unsafe(folder)
-    info = read_info(folder)
+    info = read_for_loading(folder)
     if info.kind != "expert":
         raise CheckpointError(
             f"{folder} is a {info.kind}; expected an expert. Give it as --model instead.", Reason.CHECKPOINT_MISMATCH
@@ -278,7 +279,7 @@ def _load_network(folder: Path, n_outputs: int) -> ExpertNetwork:
             f"{folder / WEIGHTS} cannot be read ({error}); fetch or train the checkpoint anew.",
             Reason.CHECKPOINT_INCOMPLETE,
         ) from None
-    with torch.device("meta"):
+    with config_errors(folder / CONFIG), torch.device("meta"):
         network = ExpertNetwork(config)
     try:
         network.load_state_dict({key: _as_computed(value) for key, value in state.items()}, assign=True)
@@ -299,13 +300,8 @@ def _as_computed(value: torch.Tensor) -> torch.Tensor:
 
 def _read_config(folder: Path) -> Any:
     """Transformers' config of a checkpoint folder."""
-    try:
+    with config_errors(folder / CONFIG):
         raw, _ = EfficientNetConfig.get_config_dict(str(folder), local_files_only=True)
         if raw.get("model_type") != "efficientnet":
             raise ValueError(f"model_type is {raw.get('model_type')!r}, expected 'efficientnet'")
         return EfficientNetConfig.from_dict(raw)
-    except Exception as error:  # transformers raises OSError, ValueError, TypeError or its own strictness errors
-        raise CheckpointError(
-            f"{folder / CONFIG} cannot be used: {error}. Fetch or train the checkpoint anew.",
-            Reason.CHECKPOINT_INCOMPLETE,
-        ) from None

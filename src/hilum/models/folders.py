@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from safetensors import SafetensorError, safe_open
@@ -22,12 +21,22 @@ from transformers.models.llama.configuration_llama import LlamaConfig
 
 from hilum.errors import CheckpointError, Reason
 from hilum.models import original
-from hilum.models.checkpoint import MANIFEST, STARTERS, CheckpointInfo, ImageTransform, read_info, refuse_unsafe
+from hilum.models.checkpoint import (
+    MANIFEST,
+    STARTERS,
+    CheckpointInfo,
+    ForeignConfig,
+    config_errors,
+    read_for_loading,
+)
+from hilum.models.pictures import PICTURES, OriginalPictures, TransformersPictures
 from hilum.models.prompt import IMAGE_PLACEHOLDER, SYSTEM_PROMPT
 from hilum.models.tokens import JanusTokenizer, read_json
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt"]
+PICKLES = "pytorch_model*.bin"
+"""Pickled weights. Other `.bin` files (Trainer's `training_args.bin`, an optimiser's state) are none."""
 _GENERATION = re.compile(r"model\.(vqmodel|generation_)")
 
 Format = Literal["hilum", "transformers", "original"]
@@ -59,7 +68,7 @@ class ChatTemplate:
             text = environment.from_string(self.source).render(
                 messages=[{"role": "user", "content": parts}], add_generation_prompt=True
             )
-        except TemplateError as error:
+        except Exception as error:  # jinja's own errors, and whatever the expressions of a template raise
             raise CheckpointError(
                 f"The folder's chat template cannot be used ({error}); mend or remove chat_template.jinja.",
                 Reason.CHECKPOINT_UNSAFE if isinstance(error, SecurityError) else Reason.CHECKPOINT_MISMATCH,
@@ -114,7 +123,7 @@ def resolve(ref: str | Path, *, download: bool = False, pickles: bool = False) -
         )
     from huggingface_hub import snapshot_download
 
-    files = [*_HUB_FILES, "*.bin"] if pickles else _HUB_FILES
+    files = [*_HUB_FILES, PICKLES] if pickles else _HUB_FILES
     if not download:
         try:
             return Path(snapshot_download(str(ref), allow_patterns=files, local_files_only=True))
@@ -138,7 +147,8 @@ def open_folder(ref: str | Path, *, download: bool = False) -> Folder:
     """Open a reporter's folder, whichever format it has; weights are not read yet.
 
     Raises:
-        CheckpointError: see `resolve`; or the folder holds no Janus, only pickled weights, or broken configs.
+        CheckpointError: see `resolve`; or the folder holds no Janus, only pickled weights, broken configs, or other
+            files than its `hilum.json` lists.
     """
     path = resolve(ref, download=download)
     raw = read_json(path / "config.json")
@@ -146,29 +156,61 @@ def open_folder(ref: str | Path, *, download: bool = False) -> Folder:
         raise CheckpointError(
             f"{path} has no config.json; expected a Janus checkpoint folder.", Reason.CHECKPOINT_MISSING
         )
-    if (path / MANIFEST).is_file():
-        refuse_unsafe(path)
-        info = read_info(path)
-        if info.kind != "reporter":
-            raise CheckpointError(f"{path} is an {info.kind}, not a reporter.", Reason.CHECKPOINT_MISMATCH)
-    else:
-        info = None
+    info = read_for_loading(path) if (path / MANIFEST).is_file() else None
+    if info is not None and info.kind != "reporter":
+        raise CheckpointError(f"{path} is an {info.kind}, not a reporter.", Reason.CHECKPOINT_MISMATCH)
     weight_files(path)  # refuses pickles before anything else is opened
     tokenizer = JanusTokenizer.from_folder(path)
     if original.is_original(raw):
-        return Folder(path, "original", _original_config(path, raw, tokenizer), _original_info(path), tokenizer, None)
-    if raw.get("model_type") != "janus":
+        with config_errors(path / "config.json"):
+            config = _original_config(path, raw, tokenizer)
+        folder = Folder(path, "original", config, info or _original_info(path), tokenizer, None)
+    elif raw.get("model_type") == "janus":
+        with config_errors(path / "config.json"):
+            config = JanusConfig.from_pretrained(path)
+        # What the file holds decides: transformers ties by default, Janus-Pro has a head of its own.
+        config.tie_word_embeddings = not any(name == "lm_head.weight" for name, _ in _index(path))
+        format_: Format = "hilum" if info else "transformers"
+        folder = Folder(path, format_, config, info or _transformers_info(path), tokenizer, _chat_template(path))
+    else:
         raise CheckpointError(
             f"{path} holds a model of type {raw.get('model_type')!r}; expected 'janus' (transformers) or "
             "'multi_modality' (DeepSeek's original format).",
             Reason.CHECKPOINT_UNKNOWN,
         )
-    config = JanusConfig.from_pretrained(path)
-    # What the file holds decides: transformers ties by default, Janus-Pro has a head of its own.
-    config.tie_word_embeddings = not any(name == "lm_head.weight" for name, _ in _index(path))
-    info = info or _transformers_info(path, config)
-    return Folder(path, "hilum" if (path / MANIFEST).is_file() else "transformers", config, info, tokenizer,
-                  _chat_template(path))  # fmt: skip
+    picture, side = folder.info.image, config.vision_config.image_size
+    if picture is not None and picture.size != side:
+        raise CheckpointError(
+            f"{path / (MANIFEST if info else PICTURES)}: pictures are prepared at {picture.size} px but the vision "
+            f"tower of config.json takes {side} px.",
+            Reason.CHECKPOINT_MISMATCH,
+        )
+    return folder
+
+
+class _Index(ForeignConfig):
+    """An index of sharded weights."""
+
+    weight_map: dict[str, str]
+
+
+def shards(index: Path) -> list[Path]:
+    """The files an index names; none where there is no index.
+
+    Raises:
+        CheckpointError: it is no index, or names a file that does not lie beside it.
+    """
+    raw = read_json(index)
+    if not raw:
+        return []
+    with config_errors(index):
+        names = sorted(set(_Index.model_validate(raw).weight_map.values()))
+    if bad := [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]:
+        raise CheckpointError(
+            f"{index} names {bad[0]}, which does not lie beside it; fetch the missing file.",
+            Reason.CHECKPOINT_INCOMPLETE,
+        )
+    return [index.parent / name for name in names]
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -177,25 +219,15 @@ def weight_files(path: Path) -> list[Path]:
     Raises:
         CheckpointError: there are none (only pickles, say), or a shard is missing.
     """
-    index = read_json(path / "model.safetensors.index.json")
-    if index:
-        names = sorted(set(index.get("weight_map", {}).values()))
-        if bad := [name for name in names if Path(name).name != name or not (path / name).is_file()]:
-            raise CheckpointError(
-                f"{path}: its index names {bad[0]}, which is not there; fetch the missing file.",
-                Reason.CHECKPOINT_INCOMPLETE,
-            )
-        return [path / name for name in names]
-    files = sorted(path.glob("*.safetensors"))
-    if not files:
-        pickles = sorted(p.name for p in path.glob("*.bin"))
+    if files := shards(path / "model.safetensors.index.json") or sorted(path.glob("*.safetensors")):
+        return files
+    if pickles := sorted(p.name for p in path.glob(PICKLES)):
         raise CheckpointError(
-            f"{path} has no safetensors weights"
-            + (f", only {pickles[0]}, a pickle that can run code when opened. Convert it once with "
-               "`hilum models convert IN OUT`." if pickles else "."),
-            Reason.CHECKPOINT_UNSAFE if pickles else Reason.CHECKPOINT_MISSING,
-        )  # fmt: skip
-    return files
+            f"{path} has no safetensors weights, only {pickles[0]}, a pickle that can run code when opened. Convert it "
+            "once with `hilum models convert IN OUT`.",
+            Reason.CHECKPOINT_UNSAFE,
+        )
+    raise CheckpointError(f"{path} has no safetensors weights.", Reason.CHECKPOINT_MISSING)
 
 
 def _index(path: Path) -> Iterator[tuple[str, Path]]:
@@ -222,34 +254,34 @@ def weights(folder: Folder) -> Iterator[tuple[str, torch.Tensor]]:
         if dropped.match(name):
             continue
         with safe_open(file, framework="pt") as handle:
-            tensor = handle.get_tensor(name)
-            if folder.format == "original":
-                yield from original.rename(name, tensor)
-            else:
-                yield name, tensor
+            with config_errors(file):  # a weight of another shape cannot be taken apart
+                tensor = handle.get_tensor(name)
+                found = list(original.rename(name, tensor)) if folder.format == "original" else [(name, tensor)]
+            yield from found
 
 
 def _original_config(path: Path, raw: dict[str, Any], tokenizer: JanusTokenizer) -> Any:
     """Transformers' config for an original folder, built from its parts (its own reader gives default sizes)."""
-    language = dict(raw.get("language_config", {}))
-    language.pop("torch_dtype", None)
-    language.pop("_attn_implementation", None)
+    file = path / "config.json"
+    parts = original.OriginalConfig.model_validate(raw)
+    language = {
+        k: v for k, v in parts.language_config.items() if k not in ("torch_dtype", "dtype", "_attn_implementation")
+    }
     if language.get("model_type") != "llama":
         raise CheckpointError(
-            f"{path}: the language model is {language.get('model_type')!r}, expected 'llama'.",
+            f"{file}: the language model is {language.get('model_type')!r}, expected 'llama'.",
             Reason.CHECKPOINT_MISMATCH,
         )
-    aligner = raw.get("aligner_config", {}).get("params", {})
-    if aligner.get("projector_type", "mlp_gelu") != "mlp_gelu":
-        raise CheckpointError(
-            f"{path}: the aligner is {aligner['projector_type']!r}, expected 'mlp_gelu'.", Reason.CHECKPOINT_MISMATCH
-        )
-    text = LlamaConfig(**language, bos_token_id=tokenizer.bos, eos_token_id=tokenizer.eos, pad_token_id=tokenizer.pad)
+    # A config written out in full has these too, often as the class's defaults: the tokenizer knows better.
+    language |= {"bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.eos, "pad_token_id": tokenizer.pad}
+    aligner = parts.aligner_config.params
+    text = LlamaConfig(**language)
     vision = JanusVisionConfig(
-        **original.tower_sizes(raw.get("vision_config", {}).get("params", {})),
-        projection_dim=int(aligner.get("n_embed", text.hidden_size)),
-        depth=int(aligner.get("depth", 2)),
+        **original.tower_sizes(file, parts.vision_config.params),
+        projection_dim=aligner.n_embed or text.hidden_size,
+        depth=aligner.depth,
     )
+    _refuse_other_prompts(path / "processor_config.json", vision.num_image_tokens, tokenizer)
     return JanusConfig(
         text_config=text,
         vision_config=vision,
@@ -259,22 +291,34 @@ def _original_config(path: Path, raw: dict[str, Any], tokenizer: JanusTokenizer)
     )
 
 
+def _refuse_other_prompts(file: Path, image_tokens: int, tokenizer: JanusTokenizer) -> None:
+    """Refuse an original folder whose `VLChatProcessor` is told to write another prompt than we do.
+
+    What it does not say has the original class's default, which is ours. A `system_prompt` is no key of the
+    original's, whose words are fixed: who writes other ones there means a prompt that we do not know.
+    """
+    ours = {
+        "sft_format": "deepseek",
+        "system_prompt": SYSTEM_PROMPT,
+        "num_image_tokens": image_tokens,
+        "image_tag": tokenizer.names["image_token"],
+        "image_start_tag": tokenizer.names["boi_token"],
+        "image_end_tag": tokenizer.names["eoi_token"],
+        "add_special_token": False,
+    }
+    for key, theirs in read_json(file).items():
+        if key in ours and theirs != ours[key]:
+            raise CheckpointError(
+                f"{file}: {key} is {theirs!r:.80}, expected {ours[key]!r:.80}. The prompt would not be the one this "
+                "checkpoint was trained with.",
+                Reason.CHECKPOINT_MISMATCH,
+            )
+
+
 def _original_info(path: Path) -> CheckpointInfo:
     """What an original folder says of itself, with the preprocessing of the original code."""
-    pre = read_json(path / "preprocessor_config.json")
-    grey = tuple(pre.get("background_color", (127, 127, 127)))
-    if pre.get("do_normalize", True) is False:
-        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    else:
-        mean, std = tuple(pre.get("image_mean", (0.5,) * 3)), tuple(pre.get("image_std", (0.5,) * 3))
-    image = ImageTransform(
-        size=int(pre.get("image_size", 384)),
-        short_side="truncate",
-        min_side=int(pre.get("min_size", 14)),
-        pad_grey=grey,
-        mean=mean,
-        std=std,
-    )
+    with config_errors(path / PICTURES):
+        image = OriginalPictures.model_validate(read_json(path / PICTURES)).transform()
     return CheckpointInfo(
         kind="reporter",
         name=path.resolve().name,
@@ -286,29 +330,11 @@ def _original_info(path: Path) -> CheckpointInfo:
     )
 
 
-def _transformers_info(path: Path, config: Any) -> CheckpointInfo:
+def _transformers_info(path: Path) -> CheckpointInfo:
     """What a Hugging Face folder says of itself, with the preprocessing of transformers' Janus processor."""
-    processor = read_json(path / "processor_config.json")
-    pre = read_json(path / "preprocessor_config.json") or dict(processor.get("image_processor", {}))
-    size = pre.get("size", {})
-    side = size.get("height", 384) if isinstance(size, dict) else int(size)
-    # transformers' class defaults to CLIP's numbers, which a folder that names none really gets
-    mean = tuple(pre.get("image_mean") or (0.48145466, 0.4578275, 0.40821073))
-    std = tuple(pre.get("image_std") or (0.26862954, 0.26130258, 0.27577711))
-    image = ImageTransform(
-        size=int(side),
-        short_side="round",
-        min_side=int(pre.get("min_size", 14)),
-        pad_grey=tuple(int(value * 255) for value in mean),  # as the class derives it
-        mean=mean,
-        std=std,
-    )
-    if image.size != config.vision_config.image_size:
-        raise CheckpointError(
-            f"{path}: pictures are prepared at {image.size} px but the vision tower takes "
-            f"{config.vision_config.image_size} px.",
-            Reason.CHECKPOINT_MISMATCH,
-        )
+    with config_errors(path / PICTURES):
+        raw = read_json(path / PICTURES) or read_json(path / "processor_config.json").get("image_processor", {})
+        image = TransformersPictures.model_validate(raw).transform()
     return CheckpointInfo(
         kind="reporter",
         name=path.resolve().name,
@@ -323,9 +349,17 @@ def _transformers_info(path: Path, config: Any) -> CheckpointInfo:
 def _chat_template(path: Path) -> ChatTemplate | None:
     """The folder's chat template: a file of its own, or a key of the processor's or tokenizer's config."""
     file = path / "chat_template.jinja"
-    source: Any = file.read_text(encoding="utf-8") if file.is_file() else None
+    with config_errors(file):
+        source: Any = file.read_text(encoding="utf-8") if file.is_file() else None
     for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
-        source = source or read_json(path / name).get("chat_template")
-    if not isinstance(source, str):
+        if not source:
+            file = path / name
+            source = read_json(file).get("chat_template")
+    if not source:
         return None
+    if not isinstance(source, str):
+        raise CheckpointError(
+            f"{file}: chat_template is a {type(source).__name__}, expected one template as text.",
+            Reason.CHECKPOINT_MISMATCH,
+        )
     return ChatTemplate(source, bool(read_json(path / "processor_config.json").get("use_default_system_prompt", False)))

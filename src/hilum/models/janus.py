@@ -18,7 +18,7 @@ from transformers.models.janus.modeling_janus import JanusForConditionalGenerati
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from hilum.errors import CapabilityError, CheckpointError, Reason, UsageError
-from hilum.models.checkpoint import CheckpointInfo
+from hilum.models.checkpoint import CheckpointInfo, config_errors
 from hilum.models.decoding import find_repetition, greedy, synchronize
 from hilum.models.folders import Folder, open_folder, weights
 from hilum.models.pixels import janus_input
@@ -88,15 +88,19 @@ def build_network(folder: Folder, device: torch.device, dtype: torch.dtype | Non
         CheckpointError: weights are missing, unknown or of the wrong shape; the message names them.
     """
     config = folder.config
-    with torch.device("meta"):
+    with config_errors(folder.path / "config.json"), torch.device("meta"):
         network = JanusReader(config)
     wanted = dict(network.named_parameters())
     tied = bool(config.tie_word_embeddings)
     seen: set[str] = set()
     unexpected: list[str] = []
+    twice: list[str] = []
     for name, tensor in weights(folder):
         if name not in wanted:
             unexpected.append(name)
+            continue
+        if name in seen:  # which of the two counts would be an accident
+            twice.append(name)
             continue
         if tensor.shape != wanted[name].shape:
             raise CheckpointError(
@@ -110,9 +114,9 @@ def build_network(folder: Folder, device: torch.device, dtype: torch.dtype | Non
         setattr(network.get_submodule(parent), leaf, torch.nn.Parameter(value, requires_grad=False))
         seen.add(name)
     missing = sorted(set(wanted) - seen - ({"lm_head.weight"} if tied else set()))
-    if missing or unexpected:
+    if missing or unexpected or twice:
         faults = [f"{len(names)} {what}, e.g. {names[0]}" for what, names in
-                  (("missing", missing), ("unexpected", unexpected)) if names]  # fmt: skip
+                  (("missing", missing), ("unexpected", unexpected), ("stored twice", twice)) if names]  # fmt: skip
         raise CheckpointError(
             f"{folder.path}: the weights are not those of this Janus ({'; '.join(faults)}).",
             Reason.CHECKPOINT_INCOMPLETE,
@@ -278,7 +282,8 @@ def load_reporter(
         download: allow fetching a hub id that is not on this machine. Nothing is ever fetched without it.
 
     Raises:
-        CheckpointError: missing, unsafe, incomplete or of an unknown kind.
+        CheckpointError: missing, unsafe, incomplete, altered or of an unknown kind. Files of more than 256 MiB are not
+            hashed, see `hilum.models.checkpoint.read_for_loading`.
         CapabilityError: no such device.
         UsageError: unknown device or precision.
     """

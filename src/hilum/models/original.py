@@ -1,26 +1,74 @@
 """DeepSeek's ORIGINAL `multi_modality` checkpoint format, which the published Janus-Pro-CXR weights have.
 
-Only names and sizes: how its `config.json` describes the network, and which of its weights becomes which of
-transformers' Janus. The image-generation half (`gen_*`) and the vision tower's unused pooling head (`attn_pool`) are
-left out.
+Only names and sizes: what its config files say, and which of its weights becomes which of transformers' Janus. The
+image-generation half (`gen_*`) and the vision tower's unused pooling head (`attn_pool`) are left out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from hilum.errors import CheckpointError, Reason
+from hilum.models.checkpoint import ForeignConfig
 
-# The SigLIP towers that the original code knows by name (its `SigLIP_MODEL_CONFIG` table): width, layers, heads,
-# patch side, MLP ratio, image side.
-_TOWERS: dict[str, tuple[int, int, int, int, float, int]] = {
-    "siglip_large_patch16_384": (1024, 24, 16, 16, 4.0, 384),
-    "siglip_so400m_patch14_384": (1152, 27, 16, 14, 3.7362, 384),
-    "siglip_so400m_patch14_224": (1152, 27, 16, 14, 3.7362, 224),
+
+class TowerParams(ForeignConfig):
+    """`vision_config.params`; a size of 0 is not given, and comes from the tower's name."""
+
+    model_name: str = ""
+    width: PositiveInt = 0
+    layers: PositiveInt = 0
+    heads: PositiveInt = 0
+    patch_size: PositiveInt = 0
+    mlp_ratio: PositiveFloat = 4.0
+    image_size: PositiveInt = 384
+    select_layer: Literal[-1] = -1
+    """Features of an inner layer are not supported."""
+    select_feature: Literal["same"] = "same"
+
+
+class AlignerParams(ForeignConfig):
+    """`aligner_config.params`."""
+
+    projector_type: Literal["mlp_gelu"] = "mlp_gelu"
+    depth: PositiveInt = 2
+    """Linear layers."""
+    n_embed: PositiveInt | None = None
+    """Width of its output; the language model's where not given."""
+
+
+class _Vision(ForeignConfig):
+    params: TowerParams = TowerParams()
+
+
+class _Aligner(ForeignConfig):
+    params: AlignerParams = AlignerParams()
+
+
+class OriginalConfig(ForeignConfig):
+    """`config.json`."""
+
+    vision_config: _Vision = _Vision()
+    aligner_config: _Aligner = _Aligner()
+    language_config: dict[str, Any] = Field(default_factory=dict)
+
+
+# The SigLIP towers that the original code knows by name (its `SigLIP_MODEL_CONFIG` table).
+_TOWERS = {
+    name: TowerParams(
+        width=width, layers=layers, heads=heads, patch_size=patch, mlp_ratio=mlp_ratio, image_size=image_size
+    )
+    for name, width, layers, heads, patch, mlp_ratio, image_size in (
+        ("siglip_large_patch16_384", 1024, 24, 16, 16, 4.0, 384),
+        ("siglip_so400m_patch14_384", 1152, 27, 16, 14, 3.7362, 384),
+        ("siglip_so400m_patch14_224", 1152, 27, 16, 14, 3.7362, 224),
+    )
 }
 
 DROPPED = re.compile(r"(gen_|vision_model\.vision_tower\.attn_pool\.)")
@@ -50,39 +98,32 @@ def is_original(config: Mapping[str, Any]) -> bool:
     return config.get("model_type") == "multi_modality"
 
 
-def tower_sizes(params: Mapping[str, Any]) -> dict[str, Any]:
+def tower_sizes(path: Path, given: TowerParams) -> dict[str, Any]:
     """Vision sizes as transformers' `JanusVisionConfig` names them.
 
-    Sizes come from `vision_config.params` where it gives them, else from the tower's name.
+    Args:
+        path: the `config.json`, for the message.
+        given: sizes it gives; the others come from the tower's name.
 
     Raises:
-        CheckpointError: the name is unknown and the sizes are not given, or another layer's features are asked for.
+        CheckpointError: the name is unknown and the sizes are not given.
     """
-    name = str(params.get("model_name", ""))
-    table = _TOWERS.get(name)
-    keys = ("width", "layers", "heads", "patch_size")
-    if table is None and not all(key in params for key in keys):
+    known = _TOWERS.get(given.model_name, TowerParams())
+    tower = known.model_copy(update=given.model_dump(exclude_unset=True))
+    if missing := [name for name in ("width", "layers", "heads", "patch_size") if not getattr(tower, name)]:
         raise CheckpointError(
-            f"The vision tower {name!r} is not known and its sizes are not given; known towers: {', '.join(_TOWERS)}. "
-            f"Give {', '.join(keys)} under vision_config.params in config.json.",
+            f"{path}: the vision tower {tower.model_name!r:.80} is not known and its sizes are not given; known "
+            f"towers: {', '.join(_TOWERS)}. Give {', '.join(missing)} under vision_config.params.",
             Reason.CHECKPOINT_MISMATCH,
         )
-    if params.get("select_layer", -1) != -1 or params.get("select_feature", "same") != "same":
-        raise CheckpointError(
-            "This checkpoint asks for features of an inner vision layer; only the last layer's are supported.",
-            Reason.CHECKPOINT_MISMATCH,
-        )
-    width, layers, heads, patch, ratio, side = table or (0, 0, 0, 0, 4.0, 384)
-    side = int(params.get("image_size", side))
-    patch = int(params.get("patch_size", patch))
     return {
-        "hidden_size": int(params.get("width", width)),
-        "num_hidden_layers": int(params.get("layers", layers)),
-        "num_attention_heads": int(params.get("heads", heads)),
-        "patch_size": patch,
-        "mlp_ratio": float(params.get("mlp_ratio", ratio)),
-        "image_size": side,
-        "num_image_tokens": (side // patch) ** 2,
+        "hidden_size": tower.width,
+        "num_hidden_layers": tower.layers,
+        "num_attention_heads": tower.heads,
+        "patch_size": tower.patch_size,
+        "mlp_ratio": tower.mlp_ratio,
+        "image_size": tower.image_size,
+        "num_image_tokens": (tower.image_size // tower.patch_size) ** 2,
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-6,
         "attention_bias": True,

@@ -110,22 +110,32 @@ def build_prompt(
         study: with at least one frontal image, or one of unknown view.
         findings: see `instruction`.
         info: the reporter's checkpoint: prompt version and capabilities.
-        indication: why the examination was asked for; None leaves it out.
+        indication: why the examination was asked for; None leaves it out, and so does a checkpoint trained without any.
     """
     version: PromptVersion = info.prompt_version or "janus-pro-cxr/1"
     named, notices = _choose_images(study, info.capabilities)
     lines = [IMAGE_PLACEHOLDER] if len(named) == 1 else [f"{place}: {IMAGE_PLACEHOLDER}" for place, _ in named]
     if indication is not None and indication.strip():
-        if not info.capabilities.indication:
-            notices.append(
-                Notice(
-                    "indication_untrained",
-                    "This reporter was not trained with an indication in its prompt; it was given one.",
-                )
-            )
-        lines.append(quote_indication(indication))
+        line, left_out = _indication(indication, info)
+        lines += line
+        notices += left_out
     lines.append(instruction(findings, version))
     return Prompt("\n".join(lines), tuple(image for _, image in named), tuple(notices))
+
+
+def _indication(text: str, info: CheckpointInfo) -> tuple[list[str], list[Notice]]:
+    """The indication's line, unless the checkpoint was trained without any: then its words would only confuse it."""
+    if info.capabilities.indication is False:
+        left_out = f"The indication was left out: {info.name} was not trained with one in its prompt."
+        return [], [Notice("indication_not_used", left_out)]
+    notices = []
+    if info.capabilities.indication is None:
+        said = f"{info.name} does not say whether it was trained with an indication; it was given one."
+        notices.append(Notice("indication_untrained", said))
+    if len(" ".join(text.split())) > INDICATION_MAX_CHARACTERS:
+        cut = f"Only the first {INDICATION_MAX_CHARACTERS} characters of the indication went into the prompt."
+        notices.append(Notice("indication_cut", cut))
+    return [quote_indication(text)], notices
 
 
 def _choose_images(study: Study, able: Capabilities) -> tuple[list[tuple[str, Radiograph]], list[Notice]]:

@@ -34,7 +34,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON ({error}).", Reason.CHECKPOINT_INCOMPLETE) from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds no JSON object.", Reason.CHECKPOINT_INCOMPLETE)
