@@ -16,6 +16,7 @@ from hilum.models.janus import load_reporter
 from hilum.models.prompt import NOTHING_FOUND, WITHOUT_EXPERT, instruction
 from hilum.models.tokens import JanusTokenizer
 from hilum.records import NAMES, LabelState
+from hilum.records.findings import ancestors
 from hilum.training.fresh import fresh_network, write_tokenizer
 from hilum.training.recipe import Conditioning, Stage1Recipe, load_recipe
 from hilum.training.samples import IGNORED, Sample, SampleMaker, augment, collate, corrupt
@@ -83,19 +84,25 @@ def test_samples_answer_the_labels_whatever_the_prompt_says(made_pictures: Path,
     assert any("Lung Lesion, Lung Opacity present." in prompt for prompt in prompts)
 
 
-def test_language_samples_have_no_picture_and_a_true_prompt(made_pictures: Path, tokenizer: JanusTokenizer) -> None:
+def test_language_samples_say_what_their_prompt_says_with_and_without_a_picture(made_pictures: Path, tokenizer: JanusTokenizer) -> None:
     images = read_image_table(made_pictures / "labels.csv", made_pictures / "images", "labels")
     maker = SampleMaker(images, ASSESSED, tokenizer, 16, Conditioning(language_only=1), "hilum/1")
-    rng, sets = random.Random(2), set()
-    for _ in range(60):
+    rng, sets, shown = random.Random(2), set(), []
+    for _ in range(120):
         sample = maker.make(0, rng)
-        assert sample.image is None
+        shown.append(sample.image)
         said = read_back(tokenizer.decode(sample.answer)).states
         present = [name for name in NAMES if said.get(name) is LabelState.PRESENT]
         assert instruction(present, "hilum/1") in tokenizer.decode(sample.prompt)
-        assert "Lung Lesion" not in present or "Lung Opacity" in present
+        absent = {name for name, state in said.items() if state is LabelState.ABSENT}
+        assert absent <= set(ASSESSED)
+        assert not absent & {parent for name in present for parent in ancestors(name)}
         sets.add(tuple(present))
-    assert len(sets) == 6
+    said_alone = {present[0] for present in sets if len(present) == 1}
+    assert said_alone - set(ASSESSED), "findings that no picture is labelled with are said too"
+    assert () in sets
+    assert 30 < shown.count(None) < 90
+    assert set(shown) == {0, None}
 
 
 def test_the_loss_sees_answers_only(tokenizer: JanusTokenizer, repository: Path, made_pictures: Path) -> None:

@@ -1,7 +1,8 @@
 """What moves a reporter's text: its prompt or the picture? Measured on patients it was never trained on.
 
 Each arm changes one thing. Findings in the prompt: the picture's own labels (oracle), the expert's out-of-fold
-findings (predicted), another patient's labels (shuffled), or no expert at all (none). Picture: its own (true),
+findings (predicted), another patient's labels (shuffled), any set of all findings, as a person may give it (any), or
+no expert at all (none). Picture: its own (true),
 another patient's (shuffled), or grey (blank). The text is read back with the grammar's own exact reader, so the
 figures hold for reporters that write the grammar's sentences and for no others.
 
@@ -29,13 +30,15 @@ from hilum.labeling import read_back
 from hilum.models.checkpoint import CheckpointInfo
 from hilum.models.janus import Reporter
 from hilum.models.prompt import IMAGE_PLACEHOLDER, Prompt, instruction
-from hilum.records import NAMES, LabelState
+from hilum.records import NAMES, NO_FINDING, LabelState
 from hilum.statistics import Interval, counts_bootstrap
 from hilum.training.recipe import Stage1Recipe
 from hilum.training.stage1 import read_pictures
 
 BATCH = 32
 MAX_NEW_TOKENS = 160
+MOST_GIVEN = 6
+"""Findings in the largest set of the arm "any"."""
 Matrix = NDArray[np.bool_]
 
 
@@ -51,6 +54,7 @@ ARMS: tuple[Arm, ...] = (
     Arm("oracle", "true"),
     Arm("predicted", "true"),
     Arm("shuffled", "true"),
+    Arm("any", "true"),
     Arm("none", "true"),
     Arm("oracle", "shuffled"),
     Arm("none", "shuffled"),
@@ -158,10 +162,13 @@ def run_arms(
     pixels = read_pictures(images, reporter.image_transform)
     other = _other_patient(images, seed)
     labels = [[name for name in assessed if name in image.labels] for image in images]
+    spoken = [name for name in NAMES if name != NO_FINDING]
+    rng = random.Random(seed)  # noqa: S311  # reproducible sets, no secret
     told: dict[str, list[list[str] | None]] = {
         "oracle": list(labels),
         "predicted": [[n for n in predicted[image.path.name] if n in assessed] for image in images],
         "shuffled": [labels[i] for i in other],
+        "any": [sorted(rng.sample(spoken, rng.randint(0, MOST_GIVEN)), key=NAMES.index) for _ in images],
         "none": [None] * len(images),
     }
     pictures = {"true": pixels, "shuffled": pixels[other], "blank": torch.zeros_like(pixels)}
@@ -205,12 +212,14 @@ def _run(
             texts.append(written.text)
             unfinished += written.finish == "length"
     read = [read_back(text) for text in texts]
-    said = _matrix([[n for n, state in r.states.items() if state is LabelState.PRESENT] for r in read], assessed)
+    stated = [[n for n, state in r.states.items() if state is LabelState.PRESENT and n != NO_FINDING] for r in read]
+    said = _matrix(stated, assessed)
     with_prompt = exact = None
     if arm.findings != "none":
-        asked = _matrix([names or [] for names in told], assessed)
-        same = (said == asked).all(axis=1).astype(float)
-        with_prompt = counts_bootstrap(lambda counts: _micro_f1(said, asked, counts), clusters, seed=seed)
+        # with the prompt over all findings: one that no picture is labelled with must be said too
+        all_said, asked = _matrix(stated, NAMES), _matrix([names or [] for names in told], NAMES)
+        same = (all_said == asked).all(axis=1).astype(float)
+        with_prompt = counts_bootstrap(lambda counts: _micro_f1(all_said, asked, counts), clusters, seed=seed)
         exact = counts_bootstrap(lambda counts: counts @ same / counts.sum(axis=1), clusters, seed=seed)
     result = ArmResult(
         arm,
@@ -303,9 +312,10 @@ def as_markdown(report: ArmsReport, info: CheckpointInfo) -> str:
         f"# {info.name} {info.version}: arms",
         "",
         f"{n} pictures of {report.patients} patients never trained on. Figures are micro-F1 of *present* over the "
-        "assessed findings, text read back by the grammar's exact reader, with 95 % percentile bootstrap intervals "
-        "over patients (2,000 resamples). *Predicted* findings are the expert's out-of-fold findings at its `inject` "
-        "thresholds.",
+        "findings (against the labels: over those that the text may deny), text read back by the grammar's exact "
+        "reader, with 95 % percentile bootstrap intervals over patients (2,000 resamples). *Predicted* findings are "
+        "the expert's out-of-fold findings at its `inject` thresholds; *any* is a random set of up to "
+        f"{MOST_GIVEN} of all findings, as a person may give it.",
         "",
         "| findings in the prompt | picture | text agrees with prompt | exactly the prompt's | text agrees with labels "
         "| unknown sentence | cut off | distinct texts |",

@@ -1,14 +1,24 @@
-"""The figures of a cross-validation as a page for people: Markdown tables and reliability plots."""
+"""The figures of a cross-validation as a page for people: Markdown tables and reliability plots.
+
+Run as a module it makes figures and page anew from the out-of-fold scores, without training.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from hilum.pages import reliability as reliability_plot
 from hilum.statistics import Reliability
+from hilum.training.expert_recipe import ExpertRecipe
+from hilum.training.expert_validation import from_scores
+from hilum.training.recipe import load_recipe
 
+_COMMAND = "python -m hilum.training.expert_card"
 _COLUMNS = 4
 _SIDE = 320
 _STYLE = """
@@ -50,7 +60,9 @@ def write_card(path: Path, result: Mapping[str, Any]) -> None:
     lines = [
         f"# {result['recipe']['identity']['name']}: cross-validated figures",
         "",
-        "Written by the cross-validation of the recipe; the numbers behind it lie in the JSON file beside this page.",
+        "Written by the cross-validation of the recipe; the numbers behind it lie in the JSON file beside this page. "
+        "Both are made anew from the out-of-fold scores, without training, by "
+        f"`{_COMMAND} RECIPE CARD --set data.root=DIR`, CARD being this page.",
         "",
         *_headline(result),
         "",
@@ -90,20 +102,39 @@ def write_card(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def _headline(result: Mapping[str, Any]) -> list[str]:
-    main, flat = result["on_peer_pictures"], result["pa_only"]
+    main, said = result["on_peer_pictures"], result["assessed_only"]
+    text = f"Macro AUC {_estimate(main['macro_auc'])} over the {len(main['findings'])} findings trained"
+    text += _against(main)
+    if result["pa_only"]["findings"]:
+        flat = result["pa_only"]
+        text += f" On PA pictures alone: {_estimate(flat['macro_auc'])} over {len(flat['findings'])} findings."
+    out = [text]
+    assessed = said["on_peer_pictures"]
+    if assessed["findings"] and assessed["findings"] != main["findings"]:
+        text = f"Over the {len(assessed['findings'])} that the checkpoint assesses: {_estimate(assessed['macro_auc'])}"
+        text += _against(assessed)
+        if said["pa_only"]["findings"]:
+            flat = said["pa_only"]
+            text += f" On PA pictures alone: {_estimate(flat['macro_auc'])} over {len(flat['findings'])} of them."
+        out += [
+            "",
+            text + " The other findings were dropped on these same pictures, so these figures flatter.",
+        ]
+    return out
+
+
+def _against(one: Mapping[str, Any]) -> str:
+    """The same macro AUC of what the network is compared with."""
     text = (
-        f"Macro AUC {_estimate(main['macro_auc'])} over {len(main['findings'])} findings; a regression that sees only "
-        f"view, sex and age reaches {_estimate(main['macro_auc_metadata_only'])} "
-        f"(difference {_estimate(main['macro_auc_minus_metadata_only'], sign=True)}). "
+        f"; a regression that sees only view, sex and age reaches {_estimate(one['macro_auc_metadata_only'])} "
+        f"(difference {_estimate(one['macro_auc_minus_metadata_only'], sign=True)})."
     )
-    if "macro_auc_peer" in main:
+    if "macro_auc_peer" in one:
         text += (
-            f"The published classifier on the same pictures: {_estimate(main['macro_auc_peer'])} "
-            f"(this one minus that one {_estimate(main['macro_auc_minus_peer'], sign=True)}). "
+            f" The published classifier on the same pictures: {_estimate(one['macro_auc_peer'])} "
+            f"(this one minus that one {_estimate(one['macro_auc_minus_peer'], sign=True)})."
         )
-    if flat["findings"]:
-        text += f"On PA pictures alone: {_estimate(flat['macro_auc'])} over {len(flat['findings'])} findings."
-    return [text]
+    return text
 
 
 def _method(result: Mapping[str, Any]) -> list[str]:
@@ -116,28 +147,41 @@ def _method(result: Mapping[str, Any]) -> list[str]:
         "- Labels are text-mined, have no uncertain state, and are closed upward (Pneumonia implies Consolidation, and "
         "that Lung Opacity). No Finding is derived and not scored.",
         "- AUC: Mann-Whitney, ties half; 95 % intervals by percentile bootstrap over patients, "
-        f"{recipe['validation']['resamples']} resamples. Differences by finding: DeLong's test, pictures taken as "
-        "independent, not adjusted for the number of findings. Macro: unweighted mean; findings with fewer than 10 "
-        "positives or negatives in a part are left out of it.",
+        f"{recipe['validation']['resamples']} resamples, the same ones for both sides of a difference. Not adjusted "
+        "for the number of findings. Macro: unweighted mean; findings with fewer than 10 positives or negatives in a "
+        "part are left out of it.",
         "- Peer: the noisy-or of its outputs for the NIH classes that make up the finding.",
+        f"- {_choice(result.get('tries'))}",
     ]
+
+
+def _choice(tries: int | None) -> str:
+    """What the choice of the recipe does to its figures."""
+    if tries is None:
+        return (
+            "The intervals hold for this recipe as it stands. If it was chosen among others on these same folds, they "
+            "leave that choice out and the figures flatter."
+        )
+    return (
+        f"The recipe was chosen as the best of {tries} tries on these same folds ([experiments](../experiments.md)): "
+        "the intervals leave that choice out, so the figures flatter by an amount that is not known. Only pictures "
+        "that no try has seen would be free of it."
+    )
 
 
 def _by_finding(main: Mapping[str, Any]) -> list[str]:
     peer = "macro_auc_peer" in main
     head = ["finding", "positives", "AUC", "view, sex, age only"]
-    head += ["published classifier", "difference", "p"] if peer else []
+    head += ["published classifier", "difference"] if peer else []
     rows = []
     for name, one in main["by_finding"].items():
         row = [name, str(one["n_positive"]), _estimate(one["auc"]), _estimate(one["auc_metadata_only"])]
         if peer:
-            difference = one["minus_peer"]
-            shown = {"estimate": difference["difference"], **difference}
-            row += [_estimate(one["auc_peer"]), _estimate(shown, sign=True), _p(difference["p"])]
+            row += [_estimate(one["auc_peer"]), _estimate(one["minus_peer"], sign=True)]
         rows.append(row)
     macro = ["**macro**", "", _estimate(main["macro_auc"]), _estimate(main["macro_auc_metadata_only"])]
     if peer:
-        macro += [_estimate(main["macro_auc_peer"]), _estimate(main["macro_auc_minus_peer"], sign=True), ""]
+        macro += [_estimate(main["macro_auc_peer"]), _estimate(main["macro_auc_minus_peer"], sign=True)]
     return [_table(head, [*rows, macro])]
 
 
@@ -149,10 +193,13 @@ def _parts(result: Mapping[str, Any]) -> list[str]:
         "grown_patients": "of these patients old enough for it",
         "the_other_source": "the other source (not to be quoted: it holds only some findings)",
     }
+    parts = {title: result.get(key, {}) for key, title in titles.items()}
+    said = result["assessed_only"]
+    parts["all, only the findings that the checkpoint assesses"] = said["on_peer_pictures"]
+    parts["PA only, likewise"] = said["pa_only"]
     rows = []
-    for key, title in titles.items():
-        if result.get(key, {}).get("findings"):
-            one = result[key]
+    for title, one in parts.items():
+        if one.get("findings"):
             peer = _estimate(one["macro_auc_minus_peer"], sign=True) if "macro_auc_minus_peer" in one else ""
             rows.append(
                 [
@@ -193,17 +240,38 @@ def _other_source(result: Mapping[str, Any]) -> list[str]:
 def _thresholds(result: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, found in result["verdicts"].items():
-        point = result["operating_points"].get(name)
+        point = result["operating_points_cross_fitted"].get(name)
         if point is None:
-            rows.append([name, f"not assessed: {found['reason']}", "", "", "", ""])
+            rows.append([name, f"not assessed: {found['reason']}", *[""] * 7])
             continue
+        folds = point["fold_thresholds"]
+        same = result["operating_points"][name]
         shares = [_estimate(point[key]) for key in ("sensitivity", "specificity", "ppv", "npv")]
-        rows.append([name, _number(point["threshold"]), *shares])
-    head = ["finding", "threshold", "sensitivity", "specificity", "ppv", "npv"]
+        spread = f"{_number(min(folds))} to {_number(max(folds))}"
+        rows.append([name, _number(same["threshold"]), spread, *shares, _number(point["f1"]), _number(same["f1"])])
+    head = [
+        "finding",
+        "threshold",
+        "of the folds",
+        "sensitivity",
+        "specificity",
+        "ppv",
+        "npv",
+        "F1",
+        "F1 on the same cases",
+    ]
     return [
-        "Chosen for the largest F1 on the out-of-fold scores of all patients old enough, both sources together; "
-        "predictive values hold at the prevalence of these pictures only. A finding that the scores do not tell from "
-        "chance on the pictures above is not assessed. Wilson intervals, pictures taken as independent.",
+        "The checkpoint's thresholds are chosen for the largest F1 on the out-of-fold scores of all patients old "
+        "enough, both sources together. Measured on those same cases they would flatter, so the figures here are "
+        "cross-fitted: the threshold of each fold is chosen on the other folds (the column *of the folds* shows their "
+        "range), and the calls of all folds are counted together. The last column is what the checkpoint's own "
+        "threshold gives on the cases that it was chosen on. One thing cross-fitting leaves: the networks that scored "
+        "the other folds had seen this fold's patients.",
+        "",
+        "Predictive values hold at the prevalence of these pictures only. A finding that the scores do not tell from "
+        "chance is not assessed: DeLong's interval of its AUC, on the pictures above of patients old enough, reaches "
+        "down to .5. Wilson intervals, pictures taken as independent; they leave "
+        "the choice of the thresholds out.",
         "",
         _table(head, rows),
     ]
@@ -227,5 +295,36 @@ def _estimate(one: Mapping[str, Any], *, sign: bool = False) -> str:
     return f"{_number(one['estimate'], sign=sign)} [{low}, {high}]"
 
 
-def _p(value: float | None) -> str:
-    return "?" if value is None else "< .001" if value < 0.001 else _number(value)
+def remake(recipe: Path, card: Path, changes: Mapping[str, str], tries: int | None = None) -> None:
+    """Make a card and its JSON anew from the scores beside them.
+
+    Args:
+        recipe: the recipe that was cross-validated.
+        card: the page, `NAME.md`; `NAME.json` and `NAME-scores.csv` lie beside it.
+        changes: settings to change, `data.root` above all.
+        tries: among how many recipes this one was chosen on the same folds; None keeps what the JSON says.
+
+    Raises:
+        DataError: see `hilum.training.expert_validation.from_scores`.
+    """
+    figures = card.with_suffix(".json")
+    before = json.loads(figures.read_text(encoding="utf-8"))
+    settings = load_recipe(recipe, ExpertRecipe, changes)
+    scores = card.with_name(f"{card.stem}-scores.csv")
+    result = from_scores(settings, scores, before, tries=before.get("tries") if tries is None else tries)
+    figures.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_card(card, result)
+
+
+def _main(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe that was cross-validated.")],
+    card: Annotated[Path, typer.Argument(metavar="CARD", help="NAME.md; NAME.json, NAME-scores.csv lie beside it.")],
+    changes: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As data.root=DIR.")],
+    tries: Annotated[int | None, typer.Option(help="Recipes tried on the same folds; kept if not given.")] = None,
+) -> None:
+    """Make a card anew from its out-of-fold scores."""
+    remake(recipe, card, dict(change.split("=", 1) for change in changes), tries)
+
+
+if __name__ == "__main__":
+    typer.run(_main)

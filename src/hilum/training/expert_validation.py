@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from hilum.corpora.image_table import digest, read_image_table
 from hilum.errors import DataError
 from hilum.records import NAMES
 from hilum.statistics import (
@@ -31,13 +33,14 @@ from hilum.statistics import (
     choose_thresholds,
     counts_bootstrap,
     macro_auc_of_counts,
+    maximum_f1,
     operating_point,
-    paired_auc,
     reliability,
 )
 from hilum.statistics.bootstrap import CountStatistic
 from hilum.training.expert_fit import ExpertData, Progress, Trunk, fit, score
 from hilum.training.expert_recipe import ExpertRecipe
+from hilum.training.peer import read_peer
 
 MINIMUM_CASES = 10
 """A finding with fewer positives or negatives in a part of the pictures is left out of that part's figures."""
@@ -82,29 +85,36 @@ def out_of_fold(data: ExpertData, trunk: Trunk, recipe: ExpertRecipe, progress: 
     usable = data.of_age(options.minimum_age_years)
     fold = folds_of(data, recipe.validation.folds, options.seed)
     scores = np.full((len(fold), len(NAMES)), np.nan)
-    metadata, other_source = scores.copy(), scores.copy()
-    facts = _metadata(data)
-    assessed = [NAMES.index(name) for name in recipe.targets.assessed]
+    other_source = scores.copy()
     for number in range(recipe.validation.folds):
         train, test = np.flatnonzero(usable & (fold != number)), np.flatnonzero(fold == number)
         network = fit(data, trunk, train, recipe, _numbered(progress, fold=number + 1))
         scores[test] = score(network, trunk, test, recipe)
-        for column in assessed:
-            regression = make_pipeline(StandardScaler(), LogisticRegression())
-            regression.fit(facts[train], data.labels[train, column])
-            metadata[test, column] = regression.predict_proba(facts[test])[:, 1]
     if not data.in_peer.all():
         for here in (True, False):
             train, test = np.flatnonzero(usable & (data.in_peer == here)), np.flatnonzero(data.in_peer != here)
             network = fit(data, trunk, train, recipe, _numbered(progress, source=float(here)))
             other_source[test] = score(network, trunk, test, recipe)
-    return OutOfFold(fold, scores, metadata, other_source)
+    return OutOfFold(fold, scores, _metadata_scores(data, fold, recipe), other_source)
 
 
 def _numbered(progress: Progress | None, **which: float) -> Progress | None:
     if progress is None:
         return None
     return lambda state: progress({**which, **state})
+
+
+def _metadata_scores(data: ExpertData, fold: NDArray[np.int_], recipe: ExpertRecipe) -> Doubles:
+    """``[N, 14]``, out of fold: the regression on view, sex and age."""
+    usable = data.of_age(recipe.optimiser.minimum_age_years)
+    facts, scores = _metadata(data), np.full((len(fold), len(NAMES)), np.nan)
+    for number in np.unique(fold):
+        train, test = usable & (fold != number), fold == number
+        for column in (NAMES.index(name) for name in recipe.targets.assessed):
+            regression = make_pipeline(StandardScaler(), LogisticRegression())
+            regression.fit(facts[train], data.labels[train, column])
+            scores[test, column] = regression.predict_proba(facts[test])[:, 1]
+    return scores
 
 
 def _metadata(data: ExpertData) -> Doubles:
@@ -154,12 +164,19 @@ class Judge:
 
     def part(self, part: Bools) -> dict[str, Any]:
         """Figures of some of the pictures: network, metadata, and peer where it was run on all of them."""
-        names, found = self.countable(part), self._found
-        peer = self.peer_scores() if self._data.in_peer[part].all() and self._data.peer is not None else None
+        names = self.countable(part)
+        out = self.macros(part, names)
+        if names:
+            out["by_finding"] = {name: self._finding(name, part) for name in names}
+        return out
+
+    def macros(self, part: Bools, names: Sequence[str]) -> dict[str, Any]:
+        """Of `part`, what is no figure of a single finding."""
+        found, peer = self._found, self._peer(part)
         out: dict[str, Any] = {
             "n": int(part.sum()),
             "patients": len(set(self._data.patients[part])),
-            "findings": names,
+            "findings": list(names),
         }
         if not names:
             return out
@@ -171,20 +188,25 @@ class Judge:
         if peer is not None:
             out["macro_auc_peer"] = self.macro(part, names, peer)
             out["macro_auc_minus_peer"] = self.macro(part, names, found.scores, peer)
-        out["by_finding"] = {name: self._finding(name, part, peer) for name in names}
         return out
 
-    def _finding(self, name: str, part: Bools, peer: Doubles | None) -> dict[str, Any]:
-        column = NAMES.index(name)
-        labels, scores = self._data.labels[part, column], self._found.scores[part, column]
+    def _peer(self, part: Bools) -> Doubles | None:
+        """The peer's scores, where it was run on the whole part."""
+        return self.peer_scores() if self._data.in_peer[part].all() and self._data.peer is not None else None
+
+    def _finding(self, name: str, part: Bools) -> dict[str, Any]:
+        column, peer = NAMES.index(name), self._peer(part)
+        labels = self._data.labels[part, column]
+        ours = auc_of_counts(labels, self._found.scores[part, column])
         out: dict[str, Any] = {
             "n_positive": int(labels.sum()),
-            "auc": self.interval(auc_of_counts(labels, scores), part),
+            "auc": self.interval(ours, part),
             "auc_metadata_only": self.interval(auc_of_counts(labels, self._found.metadata[part, column]), part),
         }
         if peer is not None:
-            out["auc_peer"] = self.interval(auc_of_counts(labels, peer[part, column]), part)
-            out["minus_peer"] = _rounded(paired_auc(labels, scores, peer[part, column]))
+            theirs = auc_of_counts(labels, peer[part, column])
+            out["auc_peer"] = self.interval(theirs, part)
+            out["minus_peer"] = self.interval(lambda counts: ours(counts) - theirs(counts), part)
         return out
 
     def peer_scores(self) -> Doubles:
@@ -195,6 +217,11 @@ class Judge:
         for name in self._names:
             scores[:, NAMES.index(name)] = self._data.peer.of_finding(name)
         return scores
+
+    @property
+    def has_other_source(self) -> bool:
+        """Whether there are scores of networks that were trained on one source and tested on the other."""
+        return not bool(np.isnan(self._found.other_source).all())
 
     def other_source(self) -> dict[str, Any]:
         """Networks that were trained on one source and are tested on the other, beside cross-validation there."""
@@ -228,14 +255,40 @@ class Judge:
         part = self._data.of_age(self._recipe.optimiser.minimum_age_years)
         return {name: verdict(self._data, self._found.scores, name, part) for name in self._names}
 
+    def assessed(self) -> list[str]:
+        """The findings that a checkpoint with these scores may speak of."""
+        return [name for name, found in self.verdicts().items() if found.reason is None]
+
     def operating_points(self, part: Bools) -> dict[str, Any]:
-        """Sensitivity, specificity and predictive values of the `inject` thresholds of assessed findings."""
+        """Sensitivity, specificity and predictive values of the `inject` thresholds of assessed findings.
+
+        On the very cases that the thresholds were chosen on, which flatters: see `cross_fitted_points`.
+        """
         out = {}
         for name, found in self.verdicts().items():
             column = NAMES.index(name)
             if found.thresholds.inject is not None and found.reason is None:
                 labels, scores = self._data.labels[part, column], self._found.scores[part, column]
                 out[name] = _rounded(operating_point(labels, scores, found.thresholds.inject))
+        return out
+
+    def cross_fitted_points(self, part: Bools) -> dict[str, Any]:
+        """The same with each fold called by a threshold that was chosen on the other folds; the calls are pooled.
+
+        A fold's patients were seen by the networks that gave the other folds' scores; only nested cross-validation
+        would be free of that.
+        """
+        fold, usable = self._found.fold, self._data.of_age(self._recipe.optimiser.minimum_age_years)
+        out = {}
+        for name in self.assessed():
+            labels, scores = self._data.labels[:, NAMES.index(name)], self._found.scores[:, NAMES.index(name)]
+            chosen = {
+                n: maximum_f1(labels[usable & (fold != n)], scores[usable & (fold != n)]) for n in np.unique(fold)
+            }
+            called = np.array([one >= chosen[n] for one, n in zip(scores, fold, strict=True)])
+            point = _rounded(operating_point(labels[part], called[part], 0.5))
+            del point["threshold"]
+            out[name] = {"fold_thresholds": _short(list(chosen.values())), **point}
         return out
 
     def reliability(self, part: Bools) -> dict[str, Reliability]:
@@ -295,18 +348,65 @@ def figures(judge: Judge, data: ExpertData, recipe: ExpertRecipe) -> dict[str, A
     """Everything that is quoted, ready for JSON."""
     peer = data.in_peer
     grown = data.of_age(recipe.optimiser.minimum_age_years)
+    assessed = judge.assessed()
+    flat = peer & data.postero_anterior
     out: dict[str, Any] = {
         "on_peer_pictures": judge.part(peer),
-        "pa_only": judge.part(peer & data.postero_anterior),
+        "pa_only": judge.part(flat),
         "ap_only": judge.part(peer & ~data.postero_anterior),
         "grown_patients": judge.part(peer & grown),
+        "assessed_only": {
+            key: judge.macros(part, [name for name in judge.countable(part) if name in assessed])
+            for key, part in (("on_peer_pictures", peer), ("pa_only", flat))
+        },
         "verdicts": {name: _rounded(one) for name, one in judge.verdicts().items()},
         "operating_points": judge.operating_points(peer),
+        "operating_points_cross_fitted": judge.cross_fitted_points(peer),
         "reliability": {name: _rounded(one) for name, one in judge.reliability(peer).items()},
     }
     if not peer.all():
         out["the_other_source"] = judge.part(~peer)
-        out["leave_one_source_out"] = judge.other_source()
+        if judge.has_other_source:
+            out["leave_one_source_out"] = judge.other_source()
+    return out
+
+
+def read_scored(recipe: ExpertRecipe, scores: Path) -> tuple[ExpertData, OutOfFold]:
+    """The table without its pictures, and the out-of-fold scores; those of the other source are not there (nan).
+
+    Raises:
+        DataError: see `read_image_table`, `read_peer` and `read_scores`.
+    """
+    source = recipe.data
+    rows = read_image_table(source.root / source.table, source.root / source.images, source.labels)
+    labels = np.array([[name in row.labels for name in NAMES] for row in rows])
+    peer = read_peer(source.root / source.peer, [row.path.name for row in rows]) if source.peer else None
+    data = ExpertData(rows, torch.empty(0), labels, peer)
+    found = read_scores(scores, data, recipe.targets.assessed)
+    fold = _read_folds(scores, data)
+    return data, OutOfFold(fold, found, _metadata_scores(data, fold, recipe), np.full(found.shape, np.nan))
+
+
+def from_scores(recipe: ExpertRecipe, scores: Path, before: Mapping[str, Any], *, tries: int | None) -> dict[str, Any]:
+    """Every figure of a cross-validation made anew from the scores it wrote, without training.
+
+    Args:
+        recipe: as it was cross-validated.
+        scores: what `write_scores` wrote.
+        before: the figures written then; what needs other networks than those of the folds is taken from them.
+        tries: among how many recipes this one was chosen on the same folds; None where it was not.
+
+    Raises:
+        DataError: `before` is of another table, and as `read_scored`.
+    """
+    table = recipe.data.root / recipe.data.table
+    if digest(table) != before["table_sha256"]:
+        raise DataError(f"{table} is not the table of these figures; its SHA-256 should be {before['table_sha256']}.")
+    data, found = read_scored(recipe, scores)
+    kept = {key: before[key] for key in ("schema", "recipe", "table_sha256", "threads", "torch")}
+    out = {**kept, "tries": tries, **figures(Judge(data, found, recipe), data, recipe)}
+    if "leave_one_source_out" in before:
+        out["leave_one_source_out"] = before["leave_one_source_out"]
     return out
 
 
@@ -354,3 +454,12 @@ def read_scores(path: Path, data: ExpertData, names: Sequence[str]) -> Doubles:
             f"{path} does not hold a score for every picture and finding ({error}); make it anew."
         ) from None
     return scores
+
+
+def _read_folds(path: Path, data: ExpertData) -> NDArray[np.int_]:
+    """``[N]``, the fold of each picture, from what `write_scores` wrote and `read_scores` has read."""
+    rows = {row["image"]: row for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())}
+    try:
+        return np.array([int(rows[item.path.name]["fold"]) for item in data.rows])
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path} does not hold the fold of every picture ({error}); make it anew.") from None

@@ -21,6 +21,7 @@ from hilum.models.prompt import NOTHING_FOUND, SYSTEM_PROMPT, WITHOUT_EXPERT, in
 from hilum.models.tokens import DEFAULT_TOKENS, JanusTokenizer
 from hilum.records import LabelState
 from hilum.training.recipe import ReporterNetwork
+from hilum.training.samples import random_states
 
 # DeepSeek's special tokens, in an order of our own: ids are always looked up by name.
 _SPECIAL = (*DEFAULT_TOKENS.values(), "<|User|>", "<|Assistant|>")
@@ -31,9 +32,9 @@ def training_texts(assessed: Sequence[str], n: int, seed: int) -> Iterator[str]:
     rng = random.Random(seed)  # noqa: S311  # reproducible text, no secret
     yield from (SYSTEM_PROMPT, render_deepseek(WITHOUT_EXPERT), render_deepseek(NOTHING_FOUND))
     for _ in range(n):
-        states = {name: rng.choice((LabelState.PRESENT, LabelState.ABSENT)) for name in assessed}
+        states = random_states(assessed, rng)
         yield " " + compose(states, seed=rng.getrandbits(32), assessed=assessed).format()
-        yield instruction([name for name in assessed if states[name] is LabelState.PRESENT], "hilum/1")
+        yield instruction([name for name, state in states.items() if state is LabelState.PRESENT], "hilum/1")
 
 
 def write_tokenizer(folder: Path, assessed: Sequence[str], vocabulary: int, seed: int = 0) -> JanusTokenizer:

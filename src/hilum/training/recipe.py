@@ -109,8 +109,9 @@ class Conditioning(Settings):
     """How the prompt differs from the truth while training."""
 
     language_only: float = Field(default=0.4, ge=0, le=1)
-    """Share of samples with a blank picture and a random set of findings in prompt and text: they teach what to say of
-    findings that the pictures seldom or never show together."""
+    """Share of samples whose text says a random set of findings, the unassessed ones included, that their prompt names,
+    whatever the picture: half of them blank, half somebody's. They teach to say what the prompt says, also where no
+    picture shows it."""
     without_expert: float = Field(default=0.15, ge=0, le=1)
     """Share of the other samples with the prompt for no expert."""
     corrupted: float = Field(default=0.1, ge=0, le=1)
@@ -148,7 +149,8 @@ class Stage1Recipe(Settings):
     warm_up: VisionWarmUp = VisionWarmUp()
     optimiser: Optimiser
     assessed: tuple[str, ...]
-    """Findings the data label; nothing is said of the others."""
+    """Findings that the text may deny: those the data label and the expert assesses. The others are said only where
+    the prompt names them."""
     held_out: float = Field(default=0.2, gt=0, lt=1)
     """Share of patients never trained on, chosen by a hash of their identifier."""
     minimum_age_years: float = 18

@@ -13,7 +13,8 @@ from hilum.corpora.image_table import LabelledImage
 from hilum.labeling import compose
 from hilum.models.prompt import IMAGE_PLACEHOLDER, PromptVersion, instruction, render_deepseek
 from hilum.models.tokens import JanusTokenizer
-from hilum.records import NAMES, NO_FINDING, LabelState, close_upward
+from hilum.records import NAMES, NO_FINDING, LabelState
+from hilum.records.findings import ancestors
 from hilum.training.recipe import Conditioning
 
 IGNORED = -100  # torch's cross entropy leaves out these targets
@@ -38,11 +39,16 @@ def label_states(image: LabelledImage, assessed: Sequence[str]) -> dict[str, Lab
 
 
 def random_states(assessed: Sequence[str], rng: random.Random) -> dict[str, LabelState]:
-    """A random set of present findings, none to three quarters of them, closed upward; the others absent."""
-    names = [name for name in assessed if name != NO_FINDING]
+    """A random set of present findings out of all, each number of them equally often; the assessed others are absent.
+
+    The set is not closed upward, since a person may name Edema alone; a parent it implies is then not mentioned, so
+    that the text says what the prompt says and denies nothing that the prompt implies.
+    """
+    names = [name for name in NAMES if name != NO_FINDING]
     chosen = rng.sample(names, rng.randint(0, len(names) * 3 // 4))
-    closed = close_upward(dict.fromkeys(chosen, LabelState.PRESENT))
-    return {name: closed.get(name, LabelState.ABSENT) for name in names}
+    implied = {parent for name in chosen for parent in ancestors(name)}
+    absent = [name for name in assessed if name not in implied and name != NO_FINDING]
+    return dict.fromkeys(absent, LabelState.ABSENT) | dict.fromkeys(chosen, LabelState.PRESENT)
 
 
 def _present(states: Mapping[str, LabelState]) -> list[str]:
@@ -82,10 +88,11 @@ class SampleMaker:
         self._prompts: dict[str, list[int]] = {}
 
     def make(self, index: int, rng: random.Random) -> Sample:
-        """A sample for picture `index`, or, for the share `language_only`, for none."""
+        """A sample for picture `index`, or, for the share `language_only`, for its prompt alone."""
         if rng.random() < self.conditioning.language_only:
             states = random_states(self.assessed, rng)
-            return self._sample(None, states, _present(states), rng)
+            # as often with the picture as without: a prompt counts the same whatever is shown
+            return self._sample(index if rng.random() < 0.5 else None, states, _present(states), rng)
         states = label_states(self.images[index], self.assessed)
         present = _present(states)
         told: list[str] | None = present

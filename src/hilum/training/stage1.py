@@ -190,7 +190,10 @@ def train_stage1(recipe: Stage1Recipe, out: Path, progress: Progress | None = No
             prompt_version=sizes.prompt_version,
             image=transform,
             capabilities=Capabilities(
-                views=(View.PA, View.AP), intensity="mixed", min_age_years=recipe.minimum_age_years
+                views=(View.PA, View.AP),
+                indication=False,
+                intensity="mixed",
+                min_age_years=recipe.minimum_age_years,
             ),
             provenance={
                 "stage_history": ["stage1"],

@@ -1,0 +1,168 @@
+"""The figures of a cross-validation made anew from its out-of-fold scores, without pictures or networks."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from hilum.corpora.image_table import digest
+from hilum.errors import DataError
+from hilum.records import NAMES
+from hilum.training.expert import load_recipe
+from hilum.training.expert_card import write_card
+from hilum.training.expert_validation import Judge, from_scores, read_scored
+
+N = 240
+FINDINGS = ("Cardiomegaly", "Edema", "Pleural Effusion")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A table of 120 patients without pictures worth the name, a peer for most of them, and scores in five folds.
+
+    Cardiomegaly's scores say something, Edema's nothing; Pleural Effusion's are its labels but for one in eight.
+    """
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(5)
+    labels, scores, peer = [], [], []
+    for i in range(N):
+        name, shown = f"{i:03}.png", [bool(rng.random() < 0.4) for _ in FINDINGS]
+        (tmp_path / "images" / name).touch()
+        present = "|".join(n for n, there in zip(FINDINGS, shown, strict=True) if there) or "No Finding"
+        labels.append([name, i // 2, int(rng.integers(20, 80)), "MF"[i % 2], ("PA", "AP")[i % 3 == 0], present])
+        right = shown[2] if i % 8 else not shown[2]
+        scores.append(
+            [name, i // 2 % 5, 0.3 * shown[0] + 0.6 * rng.random(), rng.random(), 0.5 * right + 0.4 * rng.random()]
+        )
+        if i < 200:
+            peer.append([name, *(round(0.4 * there + 0.5 * rng.random(), 4) for there in shown)])
+    for file, head, rows in (
+        ("labels.csv", ["image", "patient_id", "age_years", "sex", "view", "chexpert_labels"], labels),
+        ("scores.csv", ["image", "fold", *FINDINGS], scores),
+        ("chexnet_probabilities.csv", ["image", "prob_Cardiomegaly", "prob_Edema", "prob_Effusion"], peer),
+    ):
+        with (tmp_path / file).open("w", newline="") as stream:
+            csv.writer(stream).writerows([head, *rows])
+    return tmp_path
+
+
+@pytest.fixture
+def recipe(repository, root):
+    changes = {
+        "data.root": str(root),
+        "targets.assessed": json.dumps(FINDINGS),
+        "validation.resamples": "200",
+    }
+    return load_recipe(repository / "recipes" / "expert-starter.toml", changes)
+
+
+@pytest.fixture
+def before(root, recipe):
+    """What an earlier cross-validation wrote and scores alone cannot give."""
+    return {
+        "schema": "hilum.expert_validation/1",
+        "recipe": recipe.model_dump(mode="json", exclude_none=True),
+        "table_sha256": digest(root / "labels.csv"),
+        "threads": 1,
+        "torch": "2.13.0",
+        "leave_one_source_out": {},
+    }
+
+
+@pytest.fixture
+def result(recipe, root, before):
+    return from_scores(recipe, root / "scores.csv", before, tries=17)
+
+
+def test_operating_points_are_cross_fitted(result, recipe, root):
+    fitted = result["operating_points_cross_fitted"]
+    assert set(fitted) == set(result["operating_points"]) == {"Cardiomegaly", "Pleural Effusion"}
+    assert (
+        fitted["Pleural Effusion"]["sensitivity"]["n"]
+        == result["operating_points"]["Pleural Effusion"]["sensitivity"]["n"]
+    )
+    assert len(fitted["Cardiomegaly"]["fold_thresholds"]) == 5
+    # a threshold is chosen without the labels of the fold that it is applied to
+    data, found = read_scored(recipe, root / "scores.csv")
+    data.labels[found.fold == 2] ^= True
+    turned = Judge(data, found, recipe).cross_fitted_points(data.in_peer)["Cardiomegaly"]["fold_thresholds"]
+    kept = fitted["Cardiomegaly"]["fold_thresholds"]
+    assert turned[2] == kept[2]
+    assert sum(a != b for a, b in zip(turned, kept, strict=True)) >= 1
+
+
+def test_cross_fitted_points_do_not_flatter_noise(recipe, root):
+    data, found = read_scored(recipe, root / "scores.csv")
+    judge = Judge(data, found, recipe)
+    every = np.ones(N, dtype=bool)
+    column = NAMES.index("Cardiomegaly")
+    gaps = []
+    for seed in range(20):
+        found.scores[:, column] = np.where(data.labels[:, column], 0.05, 0) + np.random.default_rng(seed).random(N)
+        same, fitted = judge.operating_points(every), judge.cross_fitted_points(every)
+        if "Cardiomegaly" in same:
+            gaps.append(same["Cardiomegaly"]["f1"] - fitted["Cardiomegaly"]["f1"])
+    assert np.mean(gaps) > 0
+
+
+def test_the_macro_over_what_the_checkpoint_assesses_stands_beside_that_over_all(result):
+    assert result["on_peer_pictures"]["findings"] == list(FINDINGS)
+    said = result["assessed_only"]["on_peer_pictures"]
+    assert said["findings"] == ["Cardiomegaly", "Pleural Effusion"]
+    every = result["on_peer_pictures"]["by_finding"]
+    mean = np.mean([every[name]["auc"]["estimate"] for name in said["findings"]])
+    assert said["macro_auc"]["estimate"] == pytest.approx(mean, abs=2e-4)
+
+
+def test_differences_by_finding_resample_patients(result):
+    for one in result["on_peer_pictures"]["by_finding"].values():
+        assert one["minus_peer"]["method"] == "percentile bootstrap over clusters"
+        assert one["minus_peer"]["n_clusters"] == 100
+        assert one["minus_peer"]["estimate"] == pytest.approx(
+            one["auc"]["estimate"] - one["auc_peer"]["estimate"], abs=2e-4
+        )
+
+
+def test_the_card_says_what_flatters(result, tmp_path):
+    write_card(tmp_path / "card.md", result)
+    text = " ".join((tmp_path / "card.md").read_text().split())
+    for words in (
+        "over the 3 findings trained",
+        "Over the 2 that the checkpoint assesses",
+        "dropped on these same pictures",
+        "best of 17 tries on these same folds",
+        "the intervals leave that choice out",
+        "threshold of each fold is chosen on the other folds",
+        "python -m hilum.training.expert_card",
+    ):
+        assert words in text, words
+
+
+def test_another_table_or_missing_scores_are_refused(recipe, root, before):
+    with pytest.raises(DataError, match=r"labels\.csv"):
+        from_scores(recipe, root / "scores.csv", before | {"table_sha256": "0" * 64}, tries=None)
+    lines = (root / "scores.csv").read_text().splitlines()
+    (root / "scores.csv").write_text("\n".join(lines[:-1]))
+    with pytest.raises(DataError, match=r"239\.png"):
+        from_scores(recipe, root / "scores.csv", before, tries=None)
+
+
+@pytest.mark.shared
+def test_the_committed_card_is_made_from_the_committed_scores(repository, shared, tmp_path):
+    """Intervals need 2,000 resamples and half a minute; what does not depend on them is compared."""
+    cards = repository / "docs" / "cards"
+    committed = json.loads((cards / "starter-expert.json").read_text())
+    changes = {"data.root": str(shared / "data" / "nih_chestxray14"), "validation.resamples": "5"}
+    recipe = load_recipe(repository / "recipes" / "expert-starter.toml", changes)
+    made = from_scores(recipe, cards / "starter-expert-scores.csv", committed, tries=committed["tries"])
+
+    def fixed(value):
+        if isinstance(value, dict):
+            return {k: fixed(v) for k, v in value.items() if "n_resamples" not in value or k == "estimate"}
+        return value
+
+    same = {key: fixed(value) for key, value in made.items() if key != "recipe"}
+    assert same == {key: fixed(value) for key, value in committed.items() if key != "recipe"}
+    write_card(tmp_path / "card.md", committed)
+    assert (tmp_path / "card.md").read_text() == (cards / "starter-expert.md").read_text()
