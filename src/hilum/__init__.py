@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hilum._version import __version__
 
 if TYPE_CHECKING:
+    from hilum.labeling import label as label
     from hilum.models.expert import load_expert as load_expert
     from hilum.models.janus import load_reporter as load_reporter
     from hilum.records import Assessment as Assessment
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hilum.reporting import read as read
 
 _HOMES = {
+    "label": "hilum.labeling",
     "read": "hilum.reporting",
     "load_reporter": "hilum.models.janus",
     "load_expert": "hilum.models.expert",
@@ -35,6 +37,7 @@ __all__ = [
     "Report",
     "Study",
     "__version__",
+    "label",
     "load_expert",
     "load_reporter",
     "read",

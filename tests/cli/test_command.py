@@ -54,6 +54,10 @@ def test_help_imports_nothing_heavy():
     ("arguments", "words"),
     [
         (["read"], "give files or folders, or --example"),
+        (["read", ""], "empty path"),
+        (["read", "x.png", "--prior", ""], "prior is empty"),
+        (["read", "x.png", "--model", ""], "model is empty"),
+        (["read", "x.png", "--expert", ""], "expert is empty"),
         (["read", "x.png", "--findings", "Edema,Scoliosis"], "'Scoliosis' is not a finding"),
         (["read", "x.png", "--findings", "No Finding,Edema"], "No Finding cannot stand beside"),
         (["read", "x.png", "--model", "template", "--no-expert"], "leave the expert on, or give findings"),
@@ -72,6 +76,23 @@ def test_wrong_usage_is_status_2_and_no_traceback(arguments, words):
     assert "Traceback" not in done.stderr
 
 
+def test_the_help_of_read_names_every_kind_of_expert():
+    words = " ".join(hilum("read", "--help", env=os.environ | {"COLUMNS": "200"}).stdout.split())
+    assert "txrv:NAME@FILE" in words
+
+
+def test_what_the_system_refuses_is_one_line_and_status_1(tmp_path):
+    for arguments in (
+        ["models", "show", "x" * 300],
+        ["read", "x.png", "--model", "x" * 300, "--no-expert"],
+        ["models", "convert", "starter", "/proc/x"],
+    ):
+        done = hilum(*arguments, cwd=tmp_path)
+        assert done.returncode == 1, arguments
+        assert done.stderr.startswith("hilum: ")
+        assert done.stderr.count("\n") == 1, done.stderr
+
+
 @pytest.mark.parametrize(("words", "expected"), [("hilum mo", {"models"}), ("hilum models ver", {"verify"})])
 def test_completion_knows_the_commands(words, expected):
     asked = {"_HILUM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
@@ -79,4 +100,6 @@ def test_completion_knows_the_commands(words, expected):
 
 
 def test_completion_script_is_for_this_command():
-    assert "complete -o default -F _hilum_completion hilum" in hilum("--show-completion", "bash").stdout
+    # `--show-completion` would look for the shell above this process, and a detached run has none
+    script = hilum(env=os.environ | {"_HILUM_COMPLETE": "source_bash"}).stdout
+    assert "complete -o default -F _hilum_completion hilum" in script

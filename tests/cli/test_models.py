@@ -106,3 +106,8 @@ def test_show_tells_every_capability(hilum, tiny_original):
     lines = dict(line[2:].split(maxsplit=1) for line in hilum("models", "show", tiny_original).out.splitlines()[1:])
     assert lines["language"] == "en"
     assert lines["indication"] == "not stated"
+
+
+def test_several_models_are_one_json_list(hilum):
+    shown = json.loads(hilum("models", "show", "starter", "--json").out)
+    assert [info["kind"] for info in shown] == ["expert", "reporter"]

@@ -190,7 +190,7 @@ for lut, data in ((LUT_BROKEN, [1, 2, 3]), (LUT_FLAT, [9] * 4096), (LUT_GOOD, [*
         ({"VOILUTSequence": [LUT_FLAT], "WindowCenter": "2048", "WindowWidth": "4096"}, {"window_blank"}),
         ({"VOILUTSequence": [LUT_GOOD], "WindowCenter": "0", "WindowWidth": "0"}, set()),
     ],
-    ids=str,
+    ids=[f"windows-{n}" for n in range(11)],  # a set's order, and so str of it, differs between processes
 )
 def test_the_first_window_that_can_be_used_is(read_dicom, notice_codes, ramp, attributes, found):
     """All of them but the broken ones map 0..4095 to black..white."""

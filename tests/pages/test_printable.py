@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hilum.pages import printable
+from hilum.pages import printable, printable_name
 
 
 @given(st.text())
@@ -18,3 +18,13 @@ def test_printable_keeps_letters_and_disarms_the_rest(text):
 
 def test_an_escape_sequence_is_written_out():
     assert printable("red \x1b[31m, back \u202e, lines\n\tstay") == "red \\x1b[31m, back \\u202e, lines\n\tstay"
+
+
+def test_a_name_is_one_line():
+    assert printable_name("a\n\tb\u2028\x1b\udcff") == r"a\n\tb\u2028\x1b\udcff"
+
+
+@given(st.text())
+def test_a_name_breaks_no_line(text):
+    assert len(printable_name(text).splitlines()) <= 1
+    assert "\t" not in printable_name(text)

@@ -1,5 +1,7 @@
 """Radiograph's pixel contract, and reports read from text however badly written."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,6 +71,23 @@ def codes(report: Report) -> set[str]:
         ("Chest PA. FINDINGS: a IMPRESSION: c", "Chest PA.\na", "c", {"text_before_sections"}),
         ("FINDINGS: a IMPRESSION: b FINDINGS: c IMPRESSION: d", "a\nc", "b\nd",
          {"repeated_findings", "repeated_impression"}),
+        ("FINDINGS AND IMPRESSION: normal", "normal", "", {"combined_sections"}),
+        ("**Findings/Impression:** a. b.", "a. b.", "", {"combined_sections"}),
+        ("Impression & Findings\na", "a", "", {"combined_sections"}),
+        ("FINDINGS AND IMPRESSION: a IMPRESSION: b", "a", "b", {"combined_sections"}),
+        ("Chest. FINDINGS / IMPRESSION: a", "Chest.\na", "", {"text_before_sections", "combined_sections"}),
+        ("IMPRESSION AND CONCLUSION: c FINDINGS: a", "a", "c", set()),
+        ("FINDING(S): a IMPRESSION(S): b", "a", "b", set()),
+        ("FINDINGS:IMPRESSION:", "", "", {"missing_findings", "missing_impression"}),
+        ("FINDINGS:a.IMPRESSION:b", "a.", "b", set()),
+        ("1. FINDINGS: a 2. IMPRESSION: b", "a", "b", set()),
+        ("Chest. 1) FINDINGS: a 2) IMPRESSION: b", "Chest.\na", "b", {"text_before_sections"}),
+        ("FINDINGS: 1. a 2. b IMPRESSION: 1. c", "1. a 2. b", "1. c", set()),
+        # a number that ends a sentence is no number of a heading
+        ("FINDINGS: Silicosis of category 2. IMPRESSION: b", "Silicosis of category 2.", "b", set()),
+        ("1. FINDINGS: Ratio 0.5. IMPRESSION: b", "Ratio 0.5.", "b", set()),
+        ("Small findings and IMPRESSION: b", "Small findings and", "b", {"text_before_sections"}),
+        ("Findings and impression are unchanged.", "Findings and impression are unchanged.", "", {"no_sections"}),
         ("", "", "", {"empty_report"}),
         ("   \n", "", "", {"empty_report"}),
     ],
@@ -103,3 +122,16 @@ def test_any_text_can_be_read_and_read_again(text: str) -> None:
     assert report.raw == text
     once = Report.parse(report.format())
     assert once.format() == Report.parse(once.format()).format()
+
+
+pieces = st.sampled_from(
+    ["FINDINGS", "Finding(s)", "impression", "IMPRESSION", "Conclusion", " and ", "/", " & ", ":", "\n", " ", "1. ",
+     "2) ", "3.", "**", "## ", "- ", "alpha", "beta", "gamma. "]
+)  # fmt: skip
+
+
+@given(st.lists(pieces, max_size=25).map("".join))
+def test_whatever_the_headings_no_word_is_lost_or_moved_into_another(text: str) -> None:
+    report = Report.parse(text)
+    read = f"{report.findings_text}\n{report.impression_text}"
+    assert sorted(re.findall("alpha|beta|gamma", read)) == sorted(re.findall("alpha|beta|gamma", text))

@@ -7,7 +7,7 @@ import pytest
 from hilum.errors import Reason, UnsuitableError
 from hilum.models.checkpoint import Capabilities, CheckpointInfo
 from hilum.records import Assessment, Study, StudyHeader, View
-from hilum.reporting.gate import refuse_unsuitable, study_notices, with_prior
+from hilum.reporting.gate import image_alone, refuse_unsuitable, study_notices, valid_study_uid, with_prior
 
 
 def model(kind="reporter", demonstration=False, **capabilities):
@@ -63,6 +63,26 @@ def test_several_images_and_the_expert(study):
     assert study_notices(study(View.UNKNOWN), [model("expert")], []) == []
 
 
+def test_images_of_unknown_view_beside_a_frontal_one_are_named(study):
+    mixed = study(View.PA, View.UNKNOWN, View.LATERAL, View.UNKNOWN)
+    assert mixed.unplaced == (mixed.radiographs[1], mixed.radiographs[3])
+    notices = study_notices(mixed, [model("reporter")], [])
+    assert codes(notices) == ["view_unknown_not_used"]
+    assert "Image 2 and 4 of 4" in notices[0].message
+    assert "reporter m" in notices[0].message
+    # an expert that takes laterals reads every image, the reporter does not
+    every = model("expert", views=(View.PA, View.LATERAL))
+    assert "view_unknown_not_used" not in codes(study_notices(mixed, [every], []))
+    (notice,) = (n for n in study_notices(mixed, [every, model()], []) if n.code == "view_unknown_not_used")
+    assert "expert" not in notice.message
+    both = study_notices(study(View.PA, View.UNKNOWN), [model("expert"), model()], [])
+    assert "Image 2 of 2: view unknown, so not shown to expert m, reporter m;" in both[0].message
+    # nobody's view is known: they stand in as frontal; nothing is left out
+    for views in ((View.UNKNOWN, View.UNKNOWN), (View.UNKNOWN, View.LATERAL), (View.PA, View.AP, View.LATERAL)):
+        assert "view_unknown_not_used" not in codes(study_notices(study(*views), [model("expert"), model()], []))
+        assert study(*views).unplaced == ()
+
+
 def test_a_dicom_window_is_not_an_equalised_picture(study, make_radiograph):
     equalised = [model(intensity="histogram_equalised")]
     dicom = Study("x", (make_radiograph("x.dcm", sop_instance_uid="1.2"),))
@@ -83,3 +103,47 @@ def test_the_prior_must_be_able_to_be_this_patients(study):
         kept, notices = with_prior(now, prior)
         assert (kept is prior, codes(notices)) == (used, said)
     assert with_prior(now, None) == (None, [])
+
+
+def test_a_patient_younger_than_several_models_know_is_one_warning(study):
+    young = study(View.PA, age_years=9.0)
+    models = [model("expert", min_age_years=18), model("reporter", min_age_years=16)]
+    (notice,) = study_notices(young, models, [])
+    assert notice.code == "younger_than_trained"
+    assert ": expert m (18 years), reporter m (16 years)." in notice.message
+
+
+@pytest.mark.parametrize(
+    ("findings", "version", "demonstration", "said"),
+    [
+        (None, "hilum/1", True, True),
+        (None, "hilum/1", False, False),
+        ([], "hilum/1", True, False),  # its prompt says that nothing was found
+        ([], "janus-pro-cxr/1", True, True),
+        (["Edema"], "hilum/1", True, False),
+    ],
+)
+def test_a_demonstration_reporter_left_to_the_image_alone_is_said(findings, version, demonstration, said):
+    info = model(demonstration=demonstration).model_copy(update={"prompt_version": version})
+    notices = image_alone(info, findings)
+    assert codes(notices) == (["image_alone"] if said else [])
+    assert not said or "nothing of this picture" in notices[0].message
+
+
+@pytest.mark.parametrize(
+    ("uid", "kept"),
+    [
+        ("1.2.840.99", True),
+        (None, True),
+        ("1" * 64, True),
+        ("1" * 65, False),
+        ("SECRETXUID", False),
+        ("1.2.3\n", False),
+        ("١.٢", False),
+    ],
+)
+def test_a_study_uid_that_is_none_is_left_out(study, uid, kept):
+    found, notices = valid_study_uid(study(View.PA, study_uid=uid))
+    assert found == (uid if kept else None)
+    assert codes(notices) == ([] if kept else ["study_uid_invalid"])
+    assert kept or uid not in notices[0].message

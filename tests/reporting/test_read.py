@@ -1,6 +1,8 @@
 """The whole way, with real small networks: files in, drafts and failures out."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ import torch
 
 import hilum
 from hilum.errors import CheckpointError, Reason, UsageError
+from hilum.models.checkpoint import Capabilities, CheckpointInfo
 from hilum.models.janus import Reporter
-from hilum.records import NAMES
+from hilum.models.prompt import build_prompt
+from hilum.records import NAMES, Study, View
 from hilum.reporting import Failure, Reader, ReadSettings, StudyResult, render_page
 from image_files import write_dicom, write_png
 
@@ -57,6 +61,28 @@ def test_bad_files_become_failures_and_cost_nothing_else(read, tmp_path):
     assert result.failures[0].source == str(tmp_path / "b.png")
 
 
+def test_paths_come_back_as_they_were_given(read, tmp_path, monkeypatch):
+    write_png(tmp_path / "a.png", 1)
+    (tmp_path / "sub").mkdir()
+    write_png(tmp_path / "sub" / "b.png", 2)
+    (tmp_path / "sub" / "c.png").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = ["./a.png", "sub//../missing.png", ".//sub/", "./empty/", Path("a.png"), "sub/../sub/b.png"]
+    result = read(given, prior="./none.png")
+    # of a file found in a folder: the folder as given, and the way from there; a file named twice is read once
+    assert [study.source for study in result.studies] == ["./a.png", ".//sub/b.png", "sub/../sub/b.png"]
+    assert [study.radiographs[0].file for study in result.studies] == ["./a.png", ".//sub/b.png", "sub/../sub/b.png"]
+    assert [failure.source for failure in result.failures] == [
+        "./none.png",
+        "sub//../missing.png",
+        ".//sub/c.png",
+        "./empty/",
+    ]
+    (together,) = read(["./a.png", ".//sub/b.png"], one_study=True).studies
+    assert (together.source, together.radiographs[1].file) == ("./a.png", ".//sub/b.png")
+
+
 def test_a_folder_reads_as_its_files_alone(read, tmp_path):
     paths = [write_png(tmp_path / f"{n}.png", n, (90 + 7 * n, 80)) for n in range(6)]
     together = [study.token_ids for study in read(tmp_path).studies]
@@ -80,6 +106,16 @@ def test_dicom_files_of_one_study_are_one_wherever_they_stand(read, tmp_path):
     assert study.study_uid == uid
     assert [image.view for image in study.radiographs] == ["PA", "lateral"]
     assert {"lateral_not_used", "lateral_not_assessed"} <= set(codes(study))
+
+
+def test_no_image_of_a_study_is_left_out_without_a_word(read, tmp_path):
+    uid = "1.2.826.0.1.3680043.8.498.2"
+    for number, view in enumerate(("PA", "", "LLO")):  # the third is an oblique
+        write_dicom(tmp_path / f"{number}.dcm", number, StudyInstanceUID=uid, ViewPosition=view)
+    (study,) = read(tmp_path).studies
+    assert [image.view for image in study.radiographs] == ["PA", "unknown", "unknown"]
+    (notice,) = (notice for notice in study.warnings if notice.code == "view_unknown_not_used")
+    assert "Image 2 and 3 of 3" in notice.message
 
 
 def test_one_study_puts_pictures_together_and_names_what_is_left_out(read, tmp_path):
@@ -234,7 +270,8 @@ def test_a_model_that_is_not_there_stops_everything(read, tmp_path):
 
 
 def test_nothing_to_read_is_an_empty_result(read):
-    assert read([]).to_json() == json.dumps({"schema": "hilum.read/1", "studies": [], "failures": []}, indent=2) + "\n"
+    document = {"schema": "hilum.read/1", "studies": [], "failures": [], "incomplete": False}
+    assert read([]).to_json() == json.dumps(document, indent=2) + "\n"
 
 
 @pytest.mark.parametrize(
@@ -246,8 +283,114 @@ def test_nothing_to_read_is_an_empty_result(read):
         ({"max_new_tokens": 0}, "at least 1"),
         ({"device": "tpu"}, "auto, cpu or cuda"),
         ({"precision": "int4"}, "float32"),
+        ({"findings": "Edema"}, r'a list of names, as in findings=\["Edema"\]'),
+        ({"findings": [1]}, "found 1"),
+        ({"findings": 5}, "a list of names"),
+        ({"max_new_tokens": 1.5}, "max_new_tokens is 1.5; expected a whole number"),
+        ({"max_new_tokens": True}, "expected a whole number"),
+        ({"indication": 5}, "indication is 5; expected text"),
+        ({"limits": 5}, "limits is 5; expected hilum.imaging.Limits"),
+        ({"model": 5}, "model is 5; expected text or a path"),
+        ({"expert": 5}, "expert is 5; expected text or a path"),
+        ({"prior": 5}, "prior is 5; expected text or a path"),
+        ({"one_study": "no"}, "one_study is 'no'; expected True or False"),
+        ({"prior": ""}, "prior is empty"),
+        ({"model": ""}, "model is empty"),
+        ({"expert": ""}, "expert is empty"),
     ],
 )
 def test_contradictions_are_refused_before_anything_is_loaded(options, words):
     with pytest.raises(UsageError, match=words):
         hilum.read("nothing.png", **options)
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"), [("", "empty path"), (["a.png", ""], "empty path"), (5, "expected a path")]
+)
+def test_paths_that_are_none_are_refused(paths, words):
+    with pytest.raises(UsageError, match=words):
+        hilum.read(paths, model="template", findings=["Edema"])
+
+
+def test_a_draft_that_drops_what_was_given_is_warned_of(read, tmp_path):
+    """The small model writes noise, which names nothing."""
+    (study,) = read(write_png(tmp_path / "a.png"), findings=["Edema"]).studies
+    (notice,) = (n for n in study.warnings if n.code == "omits_present")
+    assert notice.message == "The draft does not mention Edema, which was given as present."
+    assert "asserts_unassessed" not in codes(read(tmp_path / "a.png", expert=None).studies[0])
+
+
+def test_an_expert_that_findings_given_leave_idle_is_named(read, tmp_path):
+    path = write_png(tmp_path / "a.png")
+    (study,) = read(path, findings=["Edema"], expert="nosuch").studies
+    (notice,) = (n for n in study.warnings if n.code == "expert_not_used")
+    assert "nosuch" in notice.message
+    for options in ({"findings": ["Edema"], "expert": "starter"}, {"findings": ["Edema"], "expert": None}, {}):
+        assert "expert_not_used" not in codes(read(path, **options).studies[0])
+
+
+def test_a_study_uid_that_is_none_does_not_leave(read, tmp_path):
+    for n in range(2):  # pydicom itself would warn of writing such a UID
+        path = write_dicom(tmp_path / f"{n}.dcm", n, StudyInstanceUID="1.23.45.67")
+        path.write_bytes(path.read_bytes().replace(b"1.23.45.67", b"SECRETXUID"))
+    result = read(tmp_path)
+    (study,) = result.studies
+    assert study.study_uid is None
+    assert "study_uid_invalid" in codes(study)
+    assert "SECRETXUID" not in result.to_json()
+
+
+def test_a_child_is_warned_of_once(read, tmp_path, expert):
+    path = write_dicom(tmp_path / "a.dcm", PatientAge="009Y")
+    (study,) = read(path).studies  # no model says whom it was trained on: the file's own notice stands
+    assert [n.code for n in study.radiographs[0].warnings].count("child") == 1
+    (study,) = hilum.read(path, model="template").studies
+    assert codes(study).count("younger_than_trained") == 1
+    assert "child" not in [n.code for n in study.radiographs[0].warnings]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000])
+def test_a_name_that_is_too_long_is_no_crash(read, tmp_path, name):
+    assert [f.source for f in hilum.read(name, model="template", findings=["Edema"]).failures] == [name]
+    path = write_png(tmp_path / "a.png")
+    (study,) = read(path, prior=name).studies
+    assert "prior_not_read" in codes(study)
+    for options in ({"model": name}, {"expert": name}):
+        with pytest.raises(CheckpointError, match="too long"):
+            read(path, **options)
+
+
+def test_nothing_comes_before_the_models_are_loaded(expert, tmp_path):
+    """A run that could not start must not look like one that read something."""
+    path = write_png(tmp_path / "a.png")
+    settings = ReadSettings(model=tmp_path / "no-model", expert=expert, prior=tmp_path / "no-prior")
+    with Reader(settings) as reader, pytest.raises(CheckpointError):
+        next(reader.read([tmp_path / "missing.png", path]))
+
+
+def test_a_prompt_that_leaves_no_room_says_what_to_do(read, tmp_path):
+    (failure,) = read(write_png(tmp_path / "a.png"), max_new_tokens=100_000, indication="cough").failures
+    assert failure.code == Reason.CAPABILITY
+    assert "indication" in failure.message
+    assert re.search(r"at most \d+ new tokens", failure.message)
+
+
+def test_every_image_of_a_prior_that_is_not_shown_is_counted(read, tmp_path, make_radiograph):
+    (tmp_path / "prior").mkdir()
+    for n, view in enumerate(("PA", "AP", "LL")):
+        write_dicom(tmp_path / "prior" / f"{n}.dcm", n, StudyInstanceUID="1.2.3", ViewPosition=view)
+    (study,) = read(write_png(tmp_path / "a.png"), prior=tmp_path / "prior").studies
+    (notice,) = (n for n in study.warnings if n.code == "prior_not_used")
+    assert notice.message.startswith("3 prior images not shown")
+    able = Capabilities(views=("PA", "AP", "lateral"), max_images=3, prior=True)
+    info = CheckpointInfo(kind="reporter", name="m", version="1", capabilities=able)
+    views = (View.PA, View.AP, View.LATERAL)
+    prior = Study("p", tuple(make_radiograph(f"{view}.dcm", view=view) for view in views))
+    prompt = build_prompt(Study("a", (make_radiograph(),), prior=prior), None, info)
+    assert [image.source for image in prompt.images] == ["chest.dcm", "PA.dcm"]
+    assert [n.message for n in prompt.notices] == [
+        "2 further prior images not shown to the reporter, which takes one frontal image of a prior."
+    ]
+    lateral = Study("p", (make_radiograph(view=View.LATERAL),))
+    prompt = build_prompt(Study("a", (make_radiograph(),), prior=lateral), None, info)
+    assert [n.code for n in prompt.notices] == ["prior_not_used"]

@@ -35,11 +35,11 @@ def test_the_document_follows_its_schema(validator, result):
 
 def test_keys_come_in_the_documented_order(result):
     data = document(result)
-    assert list(data) == ["schema", "studies", "failures"]
+    assert list(data) == ["schema", "studies", "failures", "incomplete"]
     (study,) = data["studies"]
     assert list(study) == [
         "source", "study_uid", "radiographs", "findings", "findings_source", "report", "prompt", "models", "timings_s",
-        "warnings",
+        "warnings", "page",
     ]  # fmt: skip
     assert list(study["radiographs"][0]) == ["file", "view", "height", "width", "spacing_mm", "warnings"]
     assert list(study["findings"][0]) == ["name", "score", "probability", "threshold", "present", "assessed"]
@@ -52,7 +52,29 @@ def test_keys_come_in_the_documented_order(result):
 def test_paths_and_text_survive_whatever_they_hold(result):
     text = ReadResult((result,), ()).to_json()
     assert text.isascii()
-    assert json.loads(text)["studies"][0]["source"] == result.source
+    source = json.loads(text)["studies"][0]["source"]
+    # a byte of a path that is no UTF-8 is written out: a lone surrogate is no character, and strict parsers refuse it
+    assert source == result.source.replace("\udcff", r"\udcff")
+    source.encode("utf-8")
+    failure = Failure("a\udcff\U0001f600.png", Reason.NOT_FOUND, "a\udcff is gone")
+    (failed,) = document(failures=[failure])["failures"]
+    assert failed == {"source": "a\\udcff\U0001f600.png", "code": "not_found", "message": r"a\udcff is gone"}
+
+
+def test_the_page_and_an_early_end_are_in_the_document(validator, result):
+    data = document(replace(result, page="study-0001-ab.html"))
+    validator.validate(data)
+    assert data["studies"][0]["page"] == "study-0001-ab.html"
+    assert (document(result)["studies"][0]["page"], data["incomplete"]) == (None, False)
+    stopped = json.loads(ReadResult((result,), (), incomplete=True).to_json())
+    validator.validate(stopped)
+    assert stopped["incomplete"] is True
+
+
+def test_documents_of_before_still_follow_the_schema(validator, result):
+    data = document(result)
+    del data["incomplete"], data["studies"][0]["page"]
+    validator.validate(data)
 
 
 def test_unassessed_findings_are_null_and_the_schema_holds_to_it(validator, result):

@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from hilum.records import NAMES, Assessment
-from hilum.reporting.text import console_for, print_study
+from hilum.errors import Reason
+from hilum.records import NAMES, Assessment, Report
+from hilum.reporting import Failure
+from hilum.reporting.checks import check_draft
+from hilum.reporting.text import console_for, print_failure, print_study
 
 
 def render(result, encoding="utf-8"):
@@ -71,8 +74,43 @@ def test_given_findings_and_no_findings_say_so(result):
     assert "FINDINGS GIVEN  by the caller" in text
     assert "\n  Edema\n" in text
     assert "Expert    none" in text
+    assert "Not assessed: No Finding, Enlarged" in " ".join(text.split())
     nobody = tuple(map(Assessment.unassessed, NAMES))
-    assert "none was asked" in render(replace(result, findings=nobody, findings_source="none", expert=None))
+    text = " ".join(render(replace(result, findings=nobody, findings_source="none", expert=None)).split())
+    assert "none was asked" in text
+    assert "Not assessed: all 14 findings; nobody looked for any." in text
+    text = " ".join(render(replace(result, findings=nobody, findings_source="given", expert=None)).split())
+    assert "No finding was given as present. Not assessed: all 14 findings; nobody looked for any." in text
+
+
+def test_what_contradicts_the_assessments_is_marked_and_warned_of(result):
+    checked = check_draft(result.report, result.findings, "expert")
+    text = " ".join(render(replace(result, warnings=(*result.warnings, *checked.notices))).split())
+    assert "Masses <img" in text
+    assert "No pneumothorax. The bones are intact. [not assessed: Fracture]" in text
+    denying = replace(result, report=Report("No nodule or mass.", ""))
+    checked = check_draft(denying.report, denying.findings, "expert")
+    text = " ".join(render(replace(denying, warnings=(*result.warnings, *checked.notices))).split())
+    assert "No nodule or mass. [assessed as present: Lung Lesion]" in text
+    assert '- "No nodule or mass." denies Lung Lesion, which the expert calls present.' in text
+
+
+def test_a_name_cannot_forge_lines(result):
+    forged = "a.png\nDRAFT REPORT  signed\tby\u2028nobody\x85"
+    image = replace(result.radiographs[0], file=forged)
+    text = render(replace(result, source=forged, radiographs=(image, result.radiographs[1])))
+    assert text.splitlines()[0] == r"a.png\nDRAFT REPORT  signed\tby\u2028nobody\x85"
+    assert [line for line in text.splitlines() if line.startswith("DRAFT REPORT")] == [
+        "DRAFT REPORT  AI draft, not for diagnosis"
+    ]
+    stream = io.StringIO()
+    print_failure(console_for(stream), Failure(forged, Reason.NOT_FOUND, "Gone.\nRead: b.png"))
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_images_are_numbered_where_there_are_several(result):
+    lines = [line.strip() for line in render(result).splitlines()]
+    assert any(line.startswith("2. lateral.png: lateral") for line in lines)
 
 
 def test_a_finding_present_by_implication_says_so(result):

@@ -84,7 +84,7 @@ def test_samples_answer_the_labels_whatever_the_prompt_says(made_pictures: Path,
     assert any("Lung Lesion, Lung Opacity present." in prompt for prompt in prompts)
 
 
-def test_language_samples_say_what_their_prompt_says_with_and_without_a_picture(made_pictures: Path, tokenizer: JanusTokenizer) -> None:
+def test_language_samples_say_what_their_prompt_says(made_pictures: Path, tokenizer: JanusTokenizer) -> None:
     images = read_image_table(made_pictures / "labels.csv", made_pictures / "images", "labels")
     maker = SampleMaker(images, ASSESSED, tokenizer, 16, Conditioning(language_only=1), "hilum/1")
     rng, sets, shown = random.Random(2), set(), []

@@ -1,13 +1,14 @@
 """The command `hilum`: one file per command group, no logic.
 
 Exit status: 0 all read, 1 the work could not start or stopped (a model, a device, a package), 2 wrong usage, 3 some
-files or studies failed and the others are done, 130 interrupted.
+files or studies failed and the others are done, 130 interrupted, 143 terminated.
 
 Heavy imports happen inside the commands, so that `hilum --help` answers at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import Annotated
 import typer
 
 from hilum._version import __version__
-from hilum.cli import models, read, train
+from hilum.cli import label, models, read, train
 from hilum.errors import HilumError, UsageError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("read")(read.read)
+app.command("label")(label.label)
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 
@@ -51,15 +53,31 @@ def root(
 
 
 def main() -> None:
-    """Run the command; an error of ours is one line on standard error, never a traceback."""
+    """Run the command; an error of ours, or of the system, is one line on standard error, never a traceback."""
     _be_quiet()
     try:
-        app(prog_name="hilum")
+        try:
+            app(prog_name="hilum")
+        finally:
+            sys.stdout.flush()  # now, while it can still be told that the disk is full
     except HilumError as error:
-        from hilum.pages import printable
-
-        typer.echo(f"hilum: {printable(error.message)}", err=True)
+        _say(error.message)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # who reads us has seen enough
+            _say((error.strerror or type(error).__name__) + (f": {error.filename}." if error.filename else "."))
+        try:
+            sys.stdout.flush()
+        except OSError:  # what could not be written must not be tried again, and told of again, when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _say(message: str) -> None:
+    from hilum.pages import printable_name
+
+    with contextlib.suppress(OSError):
+        typer.echo(f"hilum: {printable_name(message)}", err=True)
 
 
 def _be_quiet() -> None:

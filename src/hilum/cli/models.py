@@ -37,11 +37,14 @@ def list_() -> None:
 @app.command()
 def show(
     model: Model,
-    as_json: Annotated[bool, typer.Option("--json", help="Print hilum.json as it is.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print hilum.json as it is; of several (starter), a list.")
+    ] = False,
 ) -> None:
     """Show what a checkpoint says of itself: findings and thresholds, capabilities, licence, provenance."""
     from hilum.models.checkpoint import MANIFEST, read_info
 
+    shown = []
     for folder in _folders(model):
         if (folder / MANIFEST).exists():
             info = read_info(folder)
@@ -49,11 +52,12 @@ def show(
             from hilum.models.folders import open_folder
 
             info = open_folder(folder).info
-        if as_json:
-            # in ASCII, so that any terminal or pipe carries it unharmed
-            typer.echo(json.dumps(info.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2))
-        else:
+        if not as_json:
             _describe(info)
+        shown.append(info.model_dump(mode="json", by_alias=True, exclude_none=True))
+    if as_json:
+        # in ASCII, so that any terminal or pipe carries it unharmed
+        typer.echo(json.dumps(shown if len(shown) > 1 else shown[0], indent=2))
 
 
 @app.command()
@@ -97,9 +101,9 @@ def _folders(model: str) -> list[Path]:
 
 def _say(text: str) -> None:
     """Print what a checkpoint says; its names must not steer the terminal."""
-    from hilum.pages import printable
+    from hilum.pages import printable_name
 
-    typer.echo(printable(text))
+    typer.echo(printable_name(text))
 
 
 _YES_NO = {True: "yes", False: "no", None: "not stated"}

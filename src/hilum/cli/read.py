@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hilum.reporting import Plan, Reader, StudyResult
 
 
@@ -40,15 +44,18 @@ class Precision(StrEnum):
 
 
 def read(
+    # paths stay strings: results name them as they were given, and Path("./a.png") is already "a.png"
     paths: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(metavar="PATH...", help="Files or folders: DICOM, PNG, JPEG, TIFF.", show_default=False),
     ] = None,
     model: Annotated[
         str,
         typer.Option(help="The reporter: starter, a checkpoint folder, a hub id, or template (sentences, no network)."),
     ] = "starter",
-    expert: Annotated[str, typer.Option(help="The classifier: starter or a checkpoint folder.")] = "starter",
+    expert: Annotated[
+        str, typer.Option(help="The classifier: starter, a checkpoint folder, or txrv:NAME@FILE.")
+    ] = "starter",
     no_expert: Annotated[bool, typer.Option("--no-expert", help="The reporter reads the image alone.")] = False,
     findings: Annotated[
         str | None,
@@ -58,7 +65,7 @@ def read(
         str | None, typer.Option(metavar="TEXT", help="Why the examination was asked for; quoted in the prompt.")
     ] = None,
     prior: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="An earlier study of the same patient: a file or folder.")
+        str | None, typer.Option(metavar="PATH", help="An earlier study of the same patient: a file or folder.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where the reporter runs.")] = Device.AUTO,
     precision: Annotated[
@@ -69,7 +76,11 @@ def read(
         Format, typer.Option("--format", help="What to print. A page of several studies needs --out.")
     ] = Format.TEXT,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write report.json, and a page and a text per study.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write report.json, and a page and a text per study. Those of an earlier run there are replaced.",
+        ),
     ] = None,
     example: Annotated[
         bool, typer.Option("--example", help="Read the chest radiograph that comes with pydicom-data.")
@@ -84,13 +95,13 @@ def read(
 
     DICOM files with one Study Instance UID are one study; any other picture is a study of its own. Results stand on
     standard output, everything else on standard error. Exit status: 0 all read, 1 could not start, 2 wrong usage, 3
-    some failed (the others are done and printed).
+    some failed (the others are done and printed), 130 or 143 interrupted or terminated (report.json says "incomplete").
     """
     from hilum.errors import UsageError
     from hilum.imaging import Limits, example_path
     from hilum.reporting import Reader, ReadSettings
 
-    wanted = [*([example_path()] if example else []), *(paths or [])]
+    wanted: list[str | Path] = [*([example_path()] if example else []), *(paths or [])]
     if not wanted:
         raise UsageError("Nothing to read: give files or folders, or --example.")
     settings = ReadSettings(
@@ -121,7 +132,7 @@ def read(
 def _run(reader: Reader, plan: Plan, output: Format, out: Path | None) -> bool:
     """Read, print and write as results come; True if nothing failed."""
     from hilum.cli.progress import progress_bar
-    from hilum.pages import printable
+    from hilum.pages import printable_name
     from hilum.reporting import Failure, OutputFolder, ReadResult, render_page
     from hilum.reporting.text import console_for, print_failure, print_study
 
@@ -132,7 +143,7 @@ def _run(reader: Reader, plan: Plan, output: Format, out: Path | None) -> bool:
     if output is Format.HTML and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as the page says of itself
     # a library that prints must not spoil the results
-    with contextlib.redirect_stdout(sys.stderr), progress_bar(errors, sum(map(len, plan))) as bar:
+    with _ending_on_sigterm(), contextlib.redirect_stdout(sys.stderr), progress_bar(errors, sum(map(len, plan))) as bar:
         try:
             for outcome in reader.run(plan):
                 with bar.aside(reader.files_done):
@@ -141,21 +152,41 @@ def _run(reader: Reader, plan: Plan, output: Format, out: Path | None) -> bool:
                         print_failure(errors, outcome)
                         continue
                     page = folder.add(outcome) if folder else None
+                    done.append(replace(outcome.without_images(), page=page.name if page else None))
                     if output is Format.TEXT:
-                        if done:
+                        if len(done) > 1:
                             console.rule(characters="-")
                         print_study(console, outcome)
                     elif output is Format.HTML:
                         console.file.write(f"{page}\n" if page else render_page(outcome))
-                    done.append(outcome.without_images())
-        finally:
-            result = ReadResult(tuple(done), tuple(failures))
-            if folder:
-                folder.finish(result)
+        except BaseException as stop:
+            # a run that came to nothing leaves the files of the one before
+            if folder and (done or failures):
+                folder.finish(ReadResult(tuple(done), tuple(failures), incomplete=True))
+            if done and len(done) < len(plan) and not isinstance(stop, BrokenPipeError):
+                typer.echo(f"hilum: stopped after {len(done)} of {len(plan)} studies.", err=True)
+            raise
+    result = ReadResult(tuple(done), tuple(failures))
+    if folder:
+        folder.finish(result)
     if output is Format.JSON:
         console.file.write(result.to_json())
     if folder:
-        errors.print(
-            f"Written to {printable(str(out))}: report.json, and a page and a text for each study ({len(done)} read)."
-        )
+        name = printable_name(str(out))
+        errors.print(f"Written to {name}: report.json, and a page and a text for each study ({len(done)} read).")
     return not failures
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does, with what is done kept; the exit status is 143."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # the end must not be interrupted by a second one
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -27,22 +29,24 @@ def expert(
     ] = False,
 ) -> None:
     """Train an expert classifier and write its checkpoint folder."""
-    from hilum.training import expert as training
+    with _training_packages():
+        from hilum.training import expert as training
 
     settings = training.load_recipe(recipe, _overrides(changes))
     work = training.cross_validate if cross_validate else training.train_expert
     work(settings, out, _report)
-    typer.echo(f"Written to {out}.")
+    _written(out)
 
 
 @app.command()
 def stage1(recipe: Recipe, out: Out, changes: Changes = None) -> None:
     """Train a fresh reporter on labelled pictures and the sentence grammar, and write its checkpoint folder."""
-    from hilum.training.recipe import Stage1Recipe, load_recipe
-    from hilum.training.stage1 import train_stage1
+    with _training_packages():
+        from hilum.training.recipe import Stage1Recipe, load_recipe
+        from hilum.training.stage1 import train_stage1
 
     info = train_stage1(load_recipe(recipe, Stage1Recipe, _overrides(changes)), out, _report)
-    typer.echo(f"Written to {out}: {info.name} {info.version}.")
+    _written(out, f": {info.name} {info.version}")
 
 
 @app.command()
@@ -59,8 +63,10 @@ def arms(
 
     from hilum.models.expert import load_expert
     from hilum.models.janus import load_reporter
-    from hilum.training.arms import as_json, as_markdown, run_arms
-    from hilum.training.recipe import Stage1Recipe, load_recipe
+
+    with _training_packages():
+        from hilum.training.arms import as_json, as_markdown, run_arms
+        from hilum.training.recipe import Stage1Recipe, load_recipe
 
     settings = load_recipe(recipe, Stage1Recipe, _overrides(changes))
     reporter = load_reporter(model)
@@ -69,7 +75,21 @@ def arms(
     document = json.dumps(as_json(found), indent=1, allow_nan=False)
     (out / "arms.json").write_text(document + "\n", encoding="utf-8")
     (out / "arms.md").write_text(as_markdown(found, reporter.info), encoding="utf-8")
-    typer.echo(f"Written to {out}.")
+    _written(out)
+
+
+@contextmanager
+def _training_packages() -> Iterator[None]:
+    """A package that only training needs, where it is not installed, as one clear error."""
+    from hilum.errors import DependencyError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            f'Training needs the package {error.name}, which is not installed: pip install "hilum[train]", or in a '
+            "checkout pip install -r requirements/dev.txt."
+        ) from error
 
 
 def _overrides(changes: list[str] | None) -> dict[str, str]:
@@ -79,6 +99,12 @@ def _overrides(changes: list[str] | None) -> dict[str, str]:
     if bad := [key for key, sign, _ in pairs if not (key and sign)]:
         raise UsageError(f"--set {bad[0]}: expected KEY=VALUE, as in --set optimiser.seed=1.")
     return {key: value for key, _, value in pairs}
+
+
+def _written(out: Path, what: str = "") -> None:
+    from hilum.pages import printable_name
+
+    typer.echo(printable_name(f"Written to {out}{what}."))
 
 
 def _report(state: dict[str, float]) -> None:

@@ -44,6 +44,11 @@ code                          meaning
 ============================= ================================================================================
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from hilum.imaging.decoder import Decoder, read_radiograph
 from hilum.imaging.example import example_path
 from hilum.imaging.folders import find_images
@@ -51,12 +56,47 @@ from hilum.imaging.limits import Limits
 from hilum.imaging.png import encode_png
 from hilum.imaging.studies import group_studies
 
+if TYPE_CHECKING:
+    from hilum.imaging.burned_in import Refusal, RefusedError, TextFree
+    from hilum.imaging.deidentified_folders import Outcome, deidentify_folder
+    from hilum.imaging.deidentify import Deidentifier, encode_dicom
+    from hilum.imaging.pseudonyms import Identity, Pseudonyms
+
+_LATER = {
+    "Deidentifier": "deidentify",
+    "Identity": "pseudonyms",
+    "Outcome": "deidentified_folders",
+    "Pseudonyms": "pseudonyms",
+    "Refusal": "burned_in",
+    "RefusedError": "burned_in",
+    "TextFree": "burned_in",
+    "deidentify_folder": "deidentified_folders",
+    "encode_dicom": "deidentify",
+}
+"""Names whose modules import pydicom, which whoever only reads images must not wait for."""
+
 __all__ = [
     "Decoder",
+    "Deidentifier",
+    "Identity",
     "Limits",
+    "Outcome",
+    "Pseudonyms",
+    "Refusal",
+    "RefusedError",
+    "TextFree",
+    "deidentify_folder",
+    "encode_dicom",
     "encode_png",
     "example_path",
     "find_images",
     "group_studies",
     "read_radiograph",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of `_LATER` at first use."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'hilum.imaging' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"hilum.imaging.{_LATER[name]}"), name)

@@ -82,7 +82,7 @@ class Labelling:
 
     def of(self, state: LabelState) -> tuple[str, ...]:
         """The findings of that state, in the order of `hilum.records.NAMES`."""
-        return tuple(name for name in NAMES if self.states.get(name) is state)
+        return tuple(name for name in NAMES if self.states.get(name) == state)
 
     def as_dict(self) -> dict[str, Any]:
         """The labels as plain values: ``{NAME: {"state", "evidence": [{"start", "end", "text"}]}}``."""

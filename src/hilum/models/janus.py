@@ -217,7 +217,7 @@ class Reporter:
         if longest + max_new_tokens > self.context:
             raise CapabilityError(
                 f"The prompt has {longest} tokens and {max_new_tokens} new ones were asked for, more than the "
-                f"{self.context} this model holds. Ask for fewer new tokens or give fewer images."
+                f"{self.context} this model holds. {self._making_room(longest)}"
             )
         started = time.perf_counter()
         pictures = [picture for row in pixels for picture in row]
@@ -251,6 +251,12 @@ class Reporter:
             for prompt, one in zip(prompts, decoded, strict=True)
         ]
 
+    def _making_room(self, prompt_tokens: int) -> str:
+        """What to do about a prompt and an answer that together are too long."""
+        room = self.context - prompt_tokens
+        shorter = "shorten or leave out the indication, or give fewer images"
+        return f"Ask for at most {room} new tokens, or {shorter}." if room > 0 else f"{shorter.capitalize()}."
+
     def _generation(
         self, prompt: Prompt, token_ids: list[int], finish: Literal["stop", "length"], share: tuple[float, float, float]
     ) -> Generation:
@@ -258,7 +264,7 @@ class Reporter:
         notices: list[Notice] = []
         if finish == "length":
             notices.append(
-                Notice("cut_off", f"The text was cut off after {len(token_ids)} tokens without coming to its end.")
+                Notice("cut_off", f"The text was cut off at its token {len(token_ids)} without coming to its end.")
             )
         if repetition := find_repetition(token_ids, text):
             notices.append(repetition)

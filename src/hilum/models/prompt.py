@@ -152,9 +152,13 @@ def _choose_images(study: Study, able: Capabilities) -> tuple[list[tuple[str, Ra
         notices.append(
             Notice("lateral_only", "The study has no frontal image and this reporter was trained on frontal ones only.")
         )
-    if prior and not able.prior:
-        notices.append(_left_out("prior_not_used", len(prior), "prior", "was not trained with prior images"))
+    of_prior = len(study.prior.radiographs) if study.prior else 0
+    if of_prior and not able.prior:
+        notices.append(_left_out("prior_not_used", of_prior, "prior", "was not trained with prior images"))
         prior = []
+    elif of_prior > len(prior[:1]):
+        rest = of_prior - len(prior[:1])
+        notices.append(_left_out("prior_not_used", rest, "further prior", "takes one frontal image of a prior"))
     wanted = (frontal or lateral) + (lateral if frontal else []) + prior[:1]
     if len(wanted) > able.max_images:
         rest = len(wanted) - able.max_images

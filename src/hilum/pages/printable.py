@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 
 # Control characters, bidirectional overrides and lone surrogates: a file must not steer a terminal or turn text round.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"  # 2028, 2029: line breaks
+)
+_IN_TEXT = re.compile(f"[{_UNPRINTABLE}]")
+_IN_A_NAME = re.compile(rf"[\t\n{_UNPRINTABLE}]")
 
 
 def printable(text: str) -> str:
@@ -13,4 +17,16 @@ def printable(text: str) -> str:
 
     Escape sequences cannot reach a terminal, text cannot run backwards, and the result can always be encoded.
     """
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return _IN_TEXT.sub(_written_out, text)
+
+
+def printable_name(text: str) -> str:
+    r"""The same for what stands within a line, such as a file's name: line breaks and tabs are written out too.
+
+    So a name cannot forge lines of the text around it.
+    """
+    return _IN_A_NAME.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")

@@ -12,7 +12,7 @@ class Study:
     """One examination of one patient.
 
     Attributes:
-        source: how the caller named it: the path of its only file, or of the folder or first file it came from.
+        source: the path of its first file, as the caller gave it.
         radiographs: its images in the order given; at least one.
         header: patient, date and identifiers, merged from the files.
         centre: the hospital, where a corpus knows it.
@@ -47,3 +47,8 @@ class Study:
     def laterals(self) -> tuple[Radiograph, ...]:
         """The lateral images."""
         return tuple(image for image in self.radiographs if image.view is View.LATERAL)
+
+    @property
+    def unplaced(self) -> tuple[Radiograph, ...]:
+        """The images that are in neither list: those of unknown view beside a PA or AP one."""
+        return tuple(image for image in self.radiographs if image not in self.frontals + self.laterals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -45,11 +46,14 @@ def study_notices(study: Study, models: Sequence[CheckpointInfo], assessments: S
     if any(a.score is not None and a.probability is None for a in assessments):
         notices.append(Notice("uncalibrated", "The expert's scores are not calibrated: they are not probabilities."))
     age = study.header.age_years
+    younger = []
     for info in models:
         youngest = info.capabilities.min_age_years
         if age is not None and youngest is not None and age < youngest:
-            text = f"The patient is younger than {youngest:g} years, and {info.name} was trained on nobody younger."
-            notices.append(Notice("younger_than_trained", text))
+            younger.append(f"{info.kind} {info.name} ({youngest:g} years)")
+    if younger:
+        text = f"The patient is younger than anyone these models were trained on: {', '.join(younger)}."
+        notices.append(Notice("younger_than_trained", text))
     if study.laterals and study.frontals and any(info.kind == "expert" and not takes_laterals(info) for info in models):
         notices.append(
             Notice(
@@ -62,6 +66,8 @@ def study_notices(study: Study, models: Sequence[CheckpointInfo], assessments: S
         notices.append(
             Notice("views_unknown", f"The files of {unknown} image(s) do not say their view; taken as frontal.")
         )
+    if left_out := _unplaced_left_out(study, models):
+        notices.append(left_out)
     if len(study.frontals) > 1 and any(info.kind == "expert" for info in models):
         notices.append(
             Notice("highest_score", f"{len(study.frontals)} frontal images: of each finding the highest score counts.")
@@ -76,6 +82,20 @@ def study_notices(study: Study, models: Sequence[CheckpointInfo], assessments: S
             )
         )
     return notices
+
+
+def _unplaced_left_out(study: Study, models: Sequence[CheckpointInfo]) -> Notice | None:
+    """Which images of unknown view no frontal list holds, and who was not shown them; None where there is nothing."""
+    numbers = [str(n) for n, image in enumerate(study.radiographs, 1) if image in study.unplaced]
+    # an expert that takes lateral images reads every one; a reporter's prompt has places for frontal and lateral only
+    blind = [f"{info.kind} {info.name}" for info in models if info.kind == "reporter" or not takes_laterals(info)]
+    if not numbers or not blind:
+        return None
+    return Notice(
+        "view_unknown_not_used",
+        f"Image {' and '.join(numbers)} of {len(study.radiographs)}: view unknown, so not shown to {', '.join(blind)}; "
+        "the study has PA or AP images, which are read.",
+    )
 
 
 def with_prior(study: Study, prior: Study | None) -> tuple[Study | None, list[Notice]]:
@@ -96,6 +116,43 @@ def with_prior(study: Study, prior: Study | None) -> tuple[Study | None, list[No
     if here.study_date and there.study_date and there.study_date > here.study_date:
         return prior, [Notice("prior_later", "The prior is dated after this study.")]
     return prior, []
+
+
+def image_alone(reporter: CheckpointInfo, findings: Sequence[str] | None) -> list[Notice]:
+    """What to say of a demonstration reporter whose prompt tells it nothing.
+
+    Args:
+        reporter: the checkpoint.
+        findings: what goes into its prompt: names, none of them, or None where no expert looked.
+    """
+    told = findings is not None and (findings or reporter.prompt_version == "hilum/1")
+    if told or not reporter.demonstration:
+        return []
+    return [
+        Notice(
+            "image_alone",
+            f"No findings stand in the prompt, and {reporter.name} was made for demonstration: its text is invented "
+            "and says nothing of this picture (see its card).",
+        )
+    ]
+
+
+_STUDY_UID = re.compile(r"[0-9.]{1,64}")
+
+
+def valid_study_uid(study: Study) -> tuple[str | None, list[Notice]]:
+    """The Study Instance UID if it is one (PS3.5 section 9.1: digits and dots, at most 64), and what to say if not.
+
+    What stands there instead may be anything, a patient's name too, so the notice does not repeat it.
+    """
+    if study.uid is None or _STUDY_UID.fullmatch(study.uid):
+        return study.uid, []
+    return None, [
+        Notice(
+            "study_uid_invalid",
+            "What the files give as Study Instance UID is none (digits and dots, at most 64); it was left out.",
+        )
+    ]
 
 
 def takes_laterals(info: CheckpointInfo) -> bool:

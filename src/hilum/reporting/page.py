@@ -8,9 +8,9 @@ from typing import Any
 
 from hilum._version import __version__
 from hilum.imaging import encode_png
-from hilum.pages import bar, render
+from hilum.pages import bar, printable_name, render
 from hilum.records import NO_FINDING, Assessment, Study
-from hilum.reporting.checks import mark_denials
+from hilum.reporting.checks import check_draft
 from hilum.reporting.result import AI_DRAFT, StudyResult
 from hilum.reporting.text import presence
 
@@ -24,8 +24,9 @@ _HEAT_SIDE = 256
 def render_page(result: StudyResult) -> str:
     """The page of one study: radiographs, findings with heat maps (off at first), the draft, prompt, models, warnings.
 
-    It holds no patient data beyond the pictures and the names of their files. Nothing is fetched: pictures, style and
-    script lie inside, and the page's policy forbids the rest.
+    Of the patient it holds the pictures, the names of their files, and the prompt, in which the indication stands where
+    one was given and the reporter takes it. Nothing is fetched: pictures, style and script lie inside, and the page's
+    policy forbids the rest.
 
     Args:
         result: read with `heatmaps=True`, so that it holds its images.
@@ -44,17 +45,18 @@ def render_page(result: StudyResult) -> str:
         _TEMPLATES,
         "study",
         version=__version__,
-        name=Path(result.source).name or result.source,
+        name=printable_name(Path(result.source).name or result.source),
         result=result,
         images=_images(result, result.study),
         heat=heat,
-        thresholds={a.name: a.threshold for a in result.findings if a.name in with_heat},
-        rows=[_row(a, a.name in with_heat) for a in result.assessed_first_present],
+        rows=[
+            _row(a, _heat_says(a, len(heat)) if a.name in with_heat else None) for a in result.assessed_first_present
+        ],
+        absent_heat=any(not a.present for a in result.findings if a.name in with_heat),
         present=[a.name for a in result.findings if a.present],
         calibrated=any(a.probability is not None for a in result.findings),
         unassessed=result.unassessed,
-        findings_sentences=mark_denials(result.report.findings_text, result.unassessed),
-        impression_sentences=mark_denials(result.report.impression_text, result.unassessed),
+        checked=check_draft(result.report, result.findings, result.findings_source),
         warnings=[notice for notice in result.warnings if notice.code not in said_elsewhere],
         models=(("Expert", result.expert), ("Reporter", result.reporter)),
         timings=tuple(result.timings.as_dict().items()),
@@ -76,7 +78,7 @@ def _images(result: StudyResult, study: Study) -> list[dict[str, Any]]:
         # width and height stand in the IHDR chunk, bytes 16 to 23 of a PNG file
         shown.append(
             {
-                "file": Path(summary.file).name,
+                "file": printable_name(Path(summary.file).name),
                 "view": "view unknown" if summary.view == "unknown" else summary.view,
                 "width": summary.width,
                 "height": summary.height,
@@ -90,8 +92,21 @@ def _images(result: StudyResult, study: Study) -> list[dict[str, Any]]:
     return shown
 
 
-def _row(a: Assessment, heat: bool) -> dict[str, Any]:
-    """One line of the table of findings."""
+def _heat_says(a: Assessment, n_images: int) -> str:
+    """What stands beside a heat map, because the map itself cannot say it: each is drawn up to its own strongest place.
+
+    So the map of an absent finding is as bright as that of a present one.
+    """
+    score = f"score {a.score:.2f}" + (", the highest of the study's images" if n_images > 1 else "")
+    if not a.present:
+        return f"Absent: {score}, threshold {a.threshold:.2f}. Single places may reach it, the whole picture does not."
+    if presence(a) == "present (implied)":
+        return f"Present because another finding implies it; its own {score} is below the threshold {a.threshold:.2f}."
+    return f"Present: {score}, threshold {a.threshold:.2f}."
+
+
+def _row(a: Assessment, heat_says: str | None) -> dict[str, Any]:
+    """One line of the table of findings; `heat_says` is None where there is no heat map."""
     score = "" if a.score is None else f"{a.score:.2f}"
     title = "no threshold" if a.threshold is None else f"threshold {a.threshold:.2f}"
     if a.name == NO_FINDING and a.score is None:
@@ -103,7 +118,7 @@ def _row(a: Assessment, heat: bool) -> dict[str, Any]:
         "probability": "" if a.probability is None else f"{a.probability:.2f}",
         "title": title,
         "bar": "" if a.score is None else bar(a.score, a.threshold, label=f"{a.name}: score {score}, {title}"),
-        "heat": heat,
+        "heat_says": heat_says,
     }
 
 

@@ -61,19 +61,19 @@ def read(
     settings = ReadSettings(
         model=model,
         expert=expert,
-        findings=None if findings is None else tuple(findings),
+        findings=findings,
         indication=indication,
-        prior=None if prior is None else Path(prior),
+        prior=prior,
         device=device,
         precision=precision,
         max_new_tokens=max_new_tokens,
         one_study=one_study,
         download=download,
-        limits=limits or Limits(),
+        limits=Limits() if limits is None else limits,
         heatmaps=heatmaps,
     )
     with Reader(settings) as reader:
-        outcomes = list(reader.read([paths] if isinstance(paths, str | Path) else paths))
+        outcomes = list(reader.read(paths if isinstance(paths, Iterable) and not isinstance(paths, str) else [paths]))
     return ReadResult(
         studies=tuple(o for o in outcomes if isinstance(o, StudyResult)),
         failures=tuple(o for o in outcomes if isinstance(o, Failure)),

@@ -7,10 +7,11 @@ models load in a thread of their own while the first files are decoded.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum._version import __version__
-from hilum.errors import HilumError, InputError, Reason, UsageError
+from hilum.errors import CheckpointError, HilumError, InputError, Reason, UsageError
 from hilum.imaging import Decoder, find_images, group_studies
 from hilum.labeling import template_draft
 from hilum.records import NAMES, Assessment, Notice, Radiograph, Report, Study
-from hilum.reporting.checks import denial_notices
-from hilum.reporting.gate import refuse_unsuitable, study_notices, takes_laterals, with_prior
+from hilum.reporting.checks import check_draft
+from hilum.reporting.gate import (
+    image_alone,
+    refuse_unsuitable,
+    study_notices,
+    takes_laterals,
+    valid_study_uid,
+    with_prior,
+)
 from hilum.reporting.result import (
     AI_DRAFT,
     Failure,
@@ -49,8 +57,9 @@ log = logging.getLogger(__name__)
 BATCH = 4
 
 
-# The files that will be read together as one study, for every study, known before any model is loaded.
-Plan = tuple[tuple[Path, ...], ...]
+# The files that will be read together as one study, for every study, known before any model is loaded. They are named
+# as they were given, which a Path would not keep.
+Plan = tuple[tuple[str, ...], ...]
 
 
 @dataclass(slots=True)
@@ -117,13 +126,14 @@ class Reader:
                 study; any other picture is a study of its own, unless `one_study` is set.
 
         Returns:
-            The files of each study, in the order given.
+            The files of each study, in the order given and named as given; of a file found in a folder, the folder as
+            given and the way from there. A file named twice is read once.
         """
-        files = find_images([Path(path) for path in paths])
+        files = _files(paths)
         if self.settings.one_study or len(files) < 2:
             return (tuple(files),) if files else ()
         self._start_loading()  # many headers take a while
-        studies: dict[str, list[Path]] = {}
+        studies: dict[str, list[str]] = {}
         for number, file in enumerate(files):
             studies.setdefault(self._decoder.study_uid(file) or f"file {number}", []).append(file)
         return tuple(map(tuple, studies.values()))
@@ -143,12 +153,11 @@ class Reader:
         yield from self.run(self.plan(paths))
 
     def run(self, plan: Plan) -> Iterator[StudyResult | Failure]:
-        """Read what `plan` put together; yields and raises as `read`."""
+        """Read what `plan` put together; yields and raises as `read`. Nothing comes before the models are loaded."""
         if not plan:
             return
         self._start_loading()
-        yield from self._read_prior()
-        waiting: list[_Work | Failure] = []
+        waiting: list[_Work | Failure] = list(self._read_prior())
         n_files = 0
         for files in plan:
             waiting += self._prepare(files)
@@ -170,7 +179,7 @@ class Reader:
             raise RuntimeError("the models were never asked for")
         return self._loading.result()
 
-    def _decode(self, files: Sequence[Path]) -> tuple[list[Radiograph], list[Failure], float]:
+    def _decode(self, files: Sequence[str]) -> tuple[list[Radiograph], list[Failure], float]:
         """Radiographs, failures, and the seconds both took."""
         started = time.perf_counter()
         images: list[Radiograph] = []
@@ -179,14 +188,14 @@ class Reader:
             try:
                 images.append(self._decoder.read(file))
             except InputError as error:
-                failures.append(Failure.of(str(file), error))
+                failures.append(Failure.of(file, error))
         return images, failures, time.perf_counter() - started
 
     def _read_prior(self) -> list[Failure]:
         """Decode the prior, if one was given; one that cannot be read is a failure, and the drafts go on without."""
         if self.settings.prior is None:
             return []
-        images, failures, _ = self._decode(find_images([self.settings.prior]))
+        images, failures, _ = self._decode(_files([self.settings.prior]))
         if not images:
             notice = Notice("prior_not_read", "The prior could not be read; the draft was written without it.")
             self._prior = (None, [notice])
@@ -197,7 +206,7 @@ class Reader:
             raise UsageError("The prior holds files of several studies; give the files of one.") from None
         return failures
 
-    def _prepare(self, files: Sequence[Path]) -> list[_Work | Failure]:
+    def _prepare(self, files: Sequence[str]) -> list[_Work | Failure]:
         """Everything up to the prompt, for the files of one study."""
         images, failures, decode_s = self._decode(files)
         out: list[_Work | Failure] = list(failures)
@@ -238,15 +247,20 @@ class Reader:
             if given or models.expert is not None:
                 version = models.reporter.info.prompt_version
                 names = injected(work.assessments, given=given, prompt_version=version)
+            work.notices += image_alone(models.reporter.info, names)
             work.prompt = models.reporter.prompt(study, names, indication=settings.indication)
             work.notices += work.prompt.notices
         elif settings.indication or prior:
             work.notices.append(Notice("template_findings_only", "The template uses neither indication nor prior."))
+        if settings.findings is not None and settings.expert not in (None, "starter"):
+            idle = f"Findings were given, so the expert {settings.expert} was not asked."
+            work.notices.append(Notice("expert_not_used", idle))
         work.other_s = time.perf_counter() - started - work.expert_s
         return work
 
     def _finish(self, waiting: Sequence[_Work | Failure], n_files: int) -> Iterator[StudyResult | Failure]:
         """The drafts of what waits, in its order."""
+        _ = self._models  # where they cannot be loaded, files that failed are no outcome either
         drafted = iter(self._draft([item for item in waiting if isinstance(item, _Work)]))
         self.files_done += n_files
         for item in waiting:
@@ -286,10 +300,13 @@ class Reader:
         started = time.perf_counter()
         models, settings, study = self._models, self.settings, work.study
         report = template_draft(work.assessments) if generation is None else Report.parse(generation.text)
+        study_uid, uid_notices = valid_study_uid(study)
+        # one warning of one matter: that a model knows no patient so young says more than that this one is a child
+        said = "child" if any(notice.code == "younger_than_trained" for notice in work.notices) else None
         result = StudyResult(
             source=study.source,
-            study_uid=study.uid,
-            radiographs=tuple(ImageSummary.of(image) for image in study.radiographs),
+            study_uid=study_uid,
+            radiographs=tuple(ImageSummary.of(image, without=said) for image in study.radiographs),
             findings=work.assessments,
             findings_source=_findings_source(settings),
             report=report,
@@ -303,11 +320,11 @@ class Reader:
             heatmaps=work.heatmaps,
         )
         drafted = generation.notices if generation else ()
-        denials = denial_notices((report.findings_text, report.impression_text), result.unassessed)
+        checked = check_draft(report, result.findings, result.findings_source)
         own_s = work.decode_s + work.expert_s + work.other_s + draft_s + time.perf_counter() - started
         return replace(
             result,
-            warnings=(AI_DRAFT, *work.notices, *drafted, *report.problems, *denials),
+            warnings=(AI_DRAFT, *work.notices, *uid_notices, *drafted, *report.problems, *checked.notices),
             timings=Timings(
                 decode=work.decode_s,
                 expert=work.expert_s,
@@ -319,6 +336,20 @@ class Reader:
         )
 
 
+def _files(paths: Iterable[str | Path]) -> list[str]:
+    """The files to read, each once and named as it was given."""
+    found: dict[Path, str] = {}
+    for given in paths:
+        if not isinstance(given, str | Path):
+            raise UsageError(f"Something to read is {given!r}; expected a path.")
+        if given == "":
+            raise UsageError("An empty path was given; name a file or a folder, or . for the current one.")
+        for file in find_images([Path(given)]):
+            # not as a Path, which would tidy "./a.png" up
+            found.setdefault(file, os.path.join(given, *file.relative_to(given).parts))  # noqa: PTH118
+    return list(found.values())
+
+
 def _load(settings: ReadSettings) -> _Models:
     """Load what the settings ask for; the heavy imports happen here, off the main thread."""
     expert: Expert | None = None
@@ -326,14 +357,29 @@ def _load(settings: ReadSettings) -> _Models:
     if settings.use_expert and settings.expert is not None:
         from hilum.models.expert import load_expert
 
-        expert = load_expert(settings.expert)
+        with _opening(settings.expert):
+            expert = load_expert(settings.expert)
     if settings.model != TEMPLATE:
         from hilum.models.janus import load_reporter
 
-        reporter = load_reporter(
-            settings.model, device=settings.device, precision=settings.precision, download=settings.download
-        )
+        with _opening(settings.model):
+            reporter = load_reporter(
+                settings.model, device=settings.device, precision=settings.precision, download=settings.download
+            )
     return _Models(expert, reporter)
+
+
+@contextmanager
+def _opening(model: str | Path) -> Iterator[None]:
+    """What the system refuses (a name too long, a disk that fails) as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"The model {model} cannot be opened ({error.strerror or type(error).__name__}); expected a checkpoint "
+            "folder that can be read.",
+            Reason.CHECKPOINT_MISSING,
+        ) from error
 
 
 def _findings_source(settings: ReadSettings) -> FindingsSource:

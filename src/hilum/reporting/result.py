@@ -28,8 +28,8 @@ class ModelIdentity:
     Attributes:
         name: the checkpoint's own name.
         version: the checkpoint's own version.
-        digest: SHA-256 over the checkpoint's files (see `digest_of`); None where the folder lists no file hashes, and
-            for the template, which has no weights.
+        digest: SHA-256 over the hashes that the checkpoint's manifest lists (see `digest_of`); None where it lists
+            none, and for the template, which has no weights.
     """
 
     name: str
@@ -42,9 +42,14 @@ class ModelIdentity:
 
 
 def digest_of(files: Mapping[str, str]) -> str | None:
-    """One SHA-256 for a checkpoint: over the lines ``<sha256>  <name>`` of its files in name order.
+    """One SHA-256 for a checkpoint: over lines ``<sha256>  <name>`` with the hashes its manifest lists, in name order.
 
-    It is what ``sha256sum FILES | sha256sum`` prints in that folder, the manifest left out. None without files.
+    Of an unaltered folder it is what ``sha256sum FILES | sha256sum`` prints there, the manifest left out. Loading has
+    checked the files of up to `hilum.models.checkpoint.HASHED_ON_LOAD` (256 MiB) against these hashes; larger ones only
+    ``hilum models verify`` checks.
+
+    Args:
+        files: name -> SHA-256 as the manifest lists them; None is returned where it lists none.
     """
     if not files:
         return None
@@ -92,9 +97,10 @@ class ImageSummary:
     warnings: tuple[Notice, ...]
 
     @classmethod
-    def of(cls, image: Radiograph) -> ImageSummary:
-        """What the JSON says of a radiograph."""
-        return cls(image.source, image.view.value, image.height, image.width, image.spacing_mm, image.warnings)
+    def of(cls, image: Radiograph, *, without: str | None = None) -> ImageSummary:
+        """What the JSON says of a radiograph, the warning of one code left out."""
+        warnings = tuple(notice for notice in image.warnings if notice.code != without)
+        return cls(image.source, image.view.value, image.height, image.width, image.spacing_mm, warnings)
 
     def as_dict(self) -> dict[str, Any]:
         """As in the JSON contract."""
@@ -114,7 +120,7 @@ class StudyResult:
 
     Attributes:
         source: how the caller named the study.
-        study_uid: Study Instance UID, if the files carry one.
+        study_uid: Study Instance UID, if the files carry a valid one.
         radiographs: its images, in the order given.
         findings: all 14, in the order of `hilum.records.NAMES`.
         findings_source: "expert", "given" by the caller, or "none".
@@ -127,6 +133,7 @@ class StudyResult:
         warnings: what a person should know; the first says that this is an AI draft.
         study: the images themselves, where `heatmaps` was asked for; else None, to spare memory.
         heatmaps: (index of the radiograph, finding) -> float32 ``[H, W]`` in 0..1, where asked for.
+        page: name of its page's file in the output folder; None where none was written.
     """
 
     source: str
@@ -143,6 +150,7 @@ class StudyResult:
     warnings: tuple[Notice, ...]
     study: Study | None = None
     heatmaps: Mapping[tuple[int, str], NDArray[np.float32]] = field(default_factory=dict)
+    page: str | None = None
 
     def __post_init__(self) -> None:
         """All 14 findings by name, and no number that JSON cannot hold."""
@@ -188,6 +196,7 @@ class StudyResult:
             },
             "timings_s": self.timings.as_dict(),
             "warnings": [notice.as_dict() for notice in self.warnings],
+            "page": self.page,
         }
 
 
@@ -222,10 +231,12 @@ class ReadResult:
     Attributes:
         studies: what was read.
         failures: what was not, and why.
+        incomplete: whether the reading was stopped before its end.
     """
 
     studies: tuple[StudyResult, ...]
     failures: tuple[Failure, ...]
+    incomplete: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON contract `hilum.read/1`."""
@@ -233,8 +244,18 @@ class ReadResult:
             "schema": SCHEMA,
             "studies": [study.as_dict() for study in self.studies],
             "failures": [failure.as_dict() for failure in self.failures],
+            "incomplete": self.incomplete,
         }
 
     def to_json(self) -> str:
         """The JSON document in ASCII, so that any terminal or pipe carries it unharmed; ends with a line break."""
-        return json.dumps(self.as_dict(), indent=2, allow_nan=False, ensure_ascii=True) + "\n"
+        return json.dumps(_encodable(self.as_dict()), indent=2, allow_nan=False, ensure_ascii=True) + "\n"
+
+
+def _encodable(value: Any) -> Any:
+    r"""The same with lone surrogates, as bytes of a path that are no UTF-8 give them, written out as ``\udcff``."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list) else value

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Literal
 
 from hilum.errors import UsageError
@@ -28,11 +30,11 @@ class ReadSettings:
     """The reporter: "starter" (bundled), a checkpoint folder, a hub id, or "template" (sentences, no network)."""
     expert: str | Path | None = "starter"
     """The classifier: "starter" (bundled), a checkpoint folder, or None for no expert."""
-    findings: tuple[str, ...] | None = None
+    findings: Sequence[str] | None = None
     """Findings to give to the reporter as present instead of the expert's, which is then not run; () gives none."""
     indication: str | None = None
     """Why the examination was asked for; it is put into the prompt as quoted data."""
-    prior: Path | None = None
+    prior: str | Path | None = None
     """An earlier study of the same patient: a file, or a folder of its files."""
     device: Device = "auto"
     """Where the reporter runs; auto takes a CUDA device where there is one."""
@@ -51,6 +53,7 @@ class ReadSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work before any model is loaded."""
+        self._check_types()
         if self.max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {self.max_new_tokens}; at least 1 is needed.")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -58,7 +61,7 @@ class ReadSettings:
         if self.precision not in (None, "float32", "bfloat16", "float16"):
             raise UsageError(f"unknown precision {self.precision!r}; expected float32, bfloat16 or float16.")
         if self.findings is not None:
-            names = tuple(dict.fromkeys(finding(name).name for name in self.findings))
+            names = _names(self.findings)
             object.__setattr__(self, "findings", names)
             if NO_FINDING in names and set(names) - {NO_FINDING, "Support Devices"}:
                 raise UsageError(f"{NO_FINDING} cannot stand beside other findings: {', '.join(names)}.")
@@ -67,13 +70,43 @@ class ReadSettings:
                 "The template writes sentences for findings, and there are none: leave the expert on, or give findings."
             )
 
+    def _check_types(self) -> None:
+        """Refuse values of other types, which Python would let pass until something fails far from here."""
+        expected: dict[str, tuple[tuple[type, ...], str]] = {
+            "model": ((str, Path), "text or a path"),
+            "expert": ((str, Path, NoneType), "text or a path"),
+            "indication": ((str, NoneType), "text"),
+            "prior": ((str, Path, NoneType), "text or a path"),
+            "max_new_tokens": ((int,), "a whole number"),
+            "one_study": ((bool,), "True or False"),
+            "download": ((bool,), "True or False"),
+            "limits": ((Limits,), "hilum.imaging.Limits"),
+            "heatmaps": ((bool,), "True or False"),
+        }
+        for name, (types, words) in expected.items():
+            value = getattr(self, name)
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                raise UsageError(f"{name} is {value!r}; expected {words}.")
+            if value == "" and name != "indication":
+                raise UsageError(f"{name} is empty; expected a name or a path.")
+
     @property
     def use_expert(self) -> bool:
         """Whether the classifier runs."""
         return self.findings is None and self.expert is not None
 
 
-def given_assessments(names: tuple[str, ...]) -> tuple[Assessment, ...]:
+def _names(findings: object) -> tuple[str, ...]:
+    """The findings by their own names, each once."""
+    if isinstance(findings, str) or not isinstance(findings, Iterable):
+        raise UsageError(f'findings is {findings!r}; expected a list of names, as in findings=["Edema"].')
+    names = list(findings)
+    if bad := [name for name in names if not isinstance(name, str)]:
+        raise UsageError(f"findings are names, such as Edema; found {bad[0]!r}.")
+    return tuple(dict.fromkeys(finding(name).name for name in names))
+
+
+def given_assessments(names: Collection[str]) -> tuple[Assessment, ...]:
     """All 14 findings as a caller gave them: the named ones present, without a score; the others unassessed."""
     return tuple(
         Assessment(name, assessed=True, present=True) if name in names else Assessment.unassessed(name)

@@ -7,9 +7,9 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
-from hilum.pages import printable
-from hilum.records import NO_FINDING, Assessment
-from hilum.reporting.checks import mark_denials
+from hilum.pages import printable, printable_name
+from hilum.records import NAMES, NO_FINDING, Assessment
+from hilum.reporting.checks import check_draft
 from hilum.reporting.result import AI_DRAFT, Failure, ModelIdentity, StudyResult
 
 _BAR_WIDTH = 24
@@ -24,12 +24,12 @@ def console_for(stream: IO[str]) -> Console:
 def print_study(console: Console, result: StudyResult) -> None:
     """Print one study: its images, findings, draft, warnings, models and times."""
     marks = _marks(console)
-    _print(console, Text(printable(result.source), "bold"))
-    for image in result.radiographs:
+    _print(console, Text(printable_name(result.source), "bold"))
+    for number, image in enumerate(result.radiographs, 1):
         spacing = "spacing unknown"
         if image.spacing_mm:
             spacing = f"{image.spacing_mm[0]:.3g} x {image.spacing_mm[1]:.3g} mm"
-        name = f"{printable(image.file)}: " if len(result.radiographs) > 1 else ""
+        name = f"{number}. {printable_name(image.file)}: " if len(result.radiographs) > 1 else ""
         view = "view unknown" if image.view == "unknown" else image.view
         _print(console, Text(f"{name}{view}, {image.width} x {image.height} pixels, {spacing}", "dim"), indent=2)
     console.print()
@@ -44,8 +44,8 @@ def print_study(console: Console, result: StudyResult) -> None:
 
 def print_failure(console: Console, failure: Failure) -> None:
     """Print why a file or study was not read."""
-    _print(console, Text.assemble(("Not read: ", "bold red"), printable(failure.source)))
-    _print(console, Text(f"{printable(failure.message)} [{failure.code.value}]"), indent=2)
+    _print(console, Text.assemble(("Not read: ", "bold red"), printable_name(failure.source)))
+    _print(console, Text(f"{printable_name(failure.message)} [{failure.code.value}]"), indent=2)
 
 
 def _print(console: Console, text: Text, indent: int = 0, hang: int = 0) -> None:
@@ -74,15 +74,17 @@ def _print_findings(console: Console, result: StudyResult, marks: dict[str, str]
     elif result.findings_source == "given":
         given = ", ".join(a.name for a in result.findings if a.present)
         _print(console, Text.assemble(("FINDINGS GIVEN", "bold"), ("  by the caller, not by the expert", "dim")))
-        _print(console, Text(given or "none present"), indent=2)
+        _print(console, Text(given or "No finding was given as present."), indent=2)
     else:
         calibrated = any(a.probability is not None for a in result.findings)
         note = f"  scores{'' if calibrated else ', not probabilities'}; {marks['tick']} is the threshold"
         _print(console, Text.assemble(("FINDINGS OF THE EXPERT", "bold"), (note, "dim")))
         for a in result.assessed_first_present:
             _print(console, _row(a, marks))
-        if result.unassessed:
-            _print(console, Text(f"Not assessed: {', '.join(result.unassessed)}", "dim"), indent=2, hang=14)
+    if len(result.unassessed) == len(NAMES):
+        _print(console, Text(f"Not assessed: all {len(NAMES)} findings; nobody looked for any."), indent=2)
+    elif result.unassessed:
+        _print(console, Text(f"Not assessed: {', '.join(result.unassessed)}"), indent=2, hang=14)
     console.print()
 
 
@@ -126,15 +128,16 @@ def _bar(a: Assessment, marks: dict[str, str]) -> Text:
 
 def _print_report(console: Console, result: StudyResult) -> None:
     _print(console, Text.assemble(("DRAFT REPORT", "bold"), "  ", (AI_DRAFT.message.rstrip("."), "bold red")))
-    for title, section in (("FINDINGS", result.report.findings_text), ("IMPRESSION", result.report.impression_text)):
+    checked = check_draft(result.report, result.findings, result.findings_source)
+    for title, sentences in (("FINDINGS", checked.findings), ("IMPRESSION", checked.impression)):
         _print(console, Text(title, "bold"), indent=2)
-        body = Text("" if section else "(empty)", "" if section else "dim")
-        for sentence in mark_denials(printable(section), result.unassessed):
+        body = Text("" if sentences else "(empty)", "" if sentences else "dim")
+        for sentence in sentences:
             words = sentence.text.rstrip()
-            body.append(words, "underline" if sentence.denies else "")
-            if sentence.denies:
-                body.append(f" [not assessed: {', '.join(sentence.denies)}]", "yellow")
-            body.append(sentence.text[len(words) :])
+            body.append(printable(words), "underline" if sentence.flags else "")
+            for flag in sentence.flags:
+                body.append(f" [{flag}]", "yellow")
+            body.append(printable(sentence.text[len(words) :]))
         _print(console, body, indent=2)
     console.print()
 
@@ -149,7 +152,7 @@ def _print_warnings(console: Console, result: StudyResult) -> None:
     if shown:
         _print(console, Text("WARNINGS", "bold"))
         for message in shown:
-            _print(console, Text(f"- {printable(message)}"), indent=2, hang=2)
+            _print(console, Text(f"- {printable_name(message)}"), indent=2, hang=2)
         console.print()
 
 
@@ -157,4 +160,4 @@ def _model(model: ModelIdentity | None) -> str:
     if model is None:
         return "none"
     digest = f", sha256 {model.digest[:12]}" if model.digest else ""
-    return printable(f"{model.name} {model.version}{digest}")
+    return printable_name(f"{model.name} {model.version}{digest}")

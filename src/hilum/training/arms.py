@@ -121,9 +121,19 @@ def read_scores(path: Path, thresholds: Mapping[str, float]) -> dict[str, list[s
 
     Returns:
         picture file name -> present findings, in the order of `hilum.records.NAMES`.
+
+    Raises:
+        DataError: the table is missing or is none.
     """
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except OSError as error:
+        raise DataError(
+            f"The scores {path} cannot be read ({error.strerror}); expected the out-of-fold scores of the expert."
+        ) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"The scores {path} are no table in CSV ({error}).") from None
     if not rows or "image" not in rows[0]:
         raise DataError(f"{path} has no column `image`; expected the out-of-fold scores of the expert.")
     return {

@@ -4,9 +4,10 @@
   const viewer = document.querySelector(".viewer");
   const figures = [...viewer.querySelectorAll("figure")];
   const captions = [...document.querySelectorAll(".caption")];
-  const { maps: heatMaps, thresholds } = JSON.parse(document.getElementById("heat").textContent);
+  const heatMaps = JSON.parse(document.getElementById("heat").textContent);
   const legend = document.querySelector(".legend");
   const strength = legend.querySelector("input");
+  const absentMaps = document.querySelector(".absent-maps");
   const readout = document.querySelector(".tools output");
   const press = (button, on) => button.setAttribute("aria-pressed", String(on));
   const clamp = (v, low, high) => Math.min(high, Math.max(low, v));
@@ -14,7 +15,9 @@
   // one view per radiograph: grey values, window (centre and width in 0..1), zoom relative to fit, offset in pixels
   const views = figures.map((figure) => ({ figure, img: figure.querySelector("img"), ready: false,
     centre: 0.5, width: 1, invert: false, zoom: 1, x: 0, y: 0 }));
-  let current = 0, tool = "window", heatName = null, pending = false;
+  // with fingers no tool is chosen at first: one finger scrolls the page, which on a phone the viewer fills
+  const fingers = matchMedia("(any-pointer: coarse)").matches;
+  let current = 0, tool = null, heatName = null, pending = false;
   const view = () => views[current];
 
   function prepare(v) {
@@ -97,18 +100,23 @@
     refresh(true);
   }
 
-  const stops = [[49, 18, 128], [201, 42, 98], [255, 166, 43], [255, 244, 143]];
-  function colour(t) {
+  // warm for a present finding, blue for an absent one: each map is drawn up to its own strongest place, so brightness
+  // does not tell them apart; the same colours stand in the legend's scale
+  const warm = [[49, 18, 128], [201, 42, 98], [255, 166, 43], [255, 244, 143]];
+  const cool = [[20, 40, 90], [40, 110, 190], [110, 185, 235], [205, 235, 255]];
+  function colour(stops, t) {
     const p = t * (stops.length - 1), i = Math.min(Math.floor(p), stops.length - 2), r = p - i;
     return stops[i].map((c, k) => c + r * (stops[i + 1][k] - c));
   }
 
   function showHeat() {
     const v = view(), source = heatName && heatMaps[current] && heatMaps[current][heatName];
+    let says = null;
     legend.hidden = !source;
     for (const button of document.querySelectorAll("button.heat")) {
       const there = Boolean(heatMaps[current] && heatMaps[current][button.dataset.finding]);
       const on = there && button.dataset.finding === heatName;
+      if (on) says = button.dataset;
       press(button, on);
       button.textContent = on ? "Hide" : "Show";
       button.disabled = !there;
@@ -116,10 +124,11 @@
     if (!v.ready) return;
     v.overlay.hidden = !source;
     if (!source) return;
-    legend.querySelector("b").textContent = heatName;
-    // the finding's threshold lies in the middle of the scale, whatever its value
-    const middle = clamp(thresholds[heatName] ?? 0.5, 0.01, 0.99);
-    const warmth = (score) => score < middle ? 0.5 * score / middle : 0.5 + 0.5 * (score - middle) / (1 - middle);
+    const stops = says.present === "true" ? warm : cool, blank = legend.querySelector(".blank");
+    legend.querySelector("b").textContent = `Heat map of ${heatName}.`;
+    legend.querySelector(".says").textContent = says.says;
+    legend.classList.toggle("absent", stops === cool);
+    blank.hidden = true;
     const picture = new Image(), wanted = heatName;
     picture.onload = () => {
       if (wanted !== heatName || v !== view()) return;
@@ -127,8 +136,9 @@
       const context = v.overlay.getContext("2d", { willReadFrequently: true });
       context.drawImage(picture, 0, 0);
       const data = context.getImageData(0, 0, v.overlay.width, v.overlay.height), d = data.data;
+      blank.hidden = d.some((value, i) => i % 4 === 0 && value > 0);
       for (let i = 0; i < d.length; i += 4) {
-        const t = warmth(d[i] / 255), rgb = colour(t);
+        const t = d[i] / 255, rgb = colour(stops, t);
         d[i] = rgb[0]; d[i + 1] = rgb[1]; d[i + 2] = rgb[2];
         d[i + 3] = 255 * Math.min(1, 1.4 * t) * strength.value / 100;
       }
@@ -149,9 +159,10 @@
   }
 
   function setTool(name) {
-    tool = name;
-    viewer.classList.toggle("pan", name === "pan");
-    document.querySelectorAll("[data-tool]").forEach((b) => press(b, b.dataset.tool === name));
+    tool = fingers && name === tool ? null : name;
+    viewer.classList.toggle("pan", tool === "pan");
+    viewer.classList.toggle("held", tool !== null);
+    document.querySelectorAll("[data-tool]").forEach((b) => press(b, b.dataset.tool === tool));
   }
 
   document.addEventListener("click", (event) => {
@@ -166,6 +177,11 @@
     else if (button.dataset.do === "reset") reset();
   });
   strength.addEventListener("input", showHeat);
+  absentMaps?.addEventListener("change", () => {
+    document.querySelector(".findings").classList.toggle("all", absentMaps.checked);
+    const shown = document.querySelector('button.heat[aria-pressed="true"]');
+    if (!absentMaps.checked && shown && shown.dataset.present === "false") { heatName = null; showHeat(); }
+  });
 
   const pointers = new Map();
   let spread = 0;
@@ -182,9 +198,12 @@
     pointers.set(event.pointerId, event);
     if (pointers.size === 2) {
       const [a, b] = [...pointers.values()], box = viewer.getBoundingClientRect();
+      const v = view(); v.x += dx / 2; v.y += dy / 2;
       const now = Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
       if (spread > 0 && now > 0) zoomBy(now / spread, (a.clientX + b.clientX) / 2 - box.left, (a.clientY + b.clientY) / 2 - box.top);
       spread = now;
+    } else if (event.pointerType === "touch" && tool === null) {
+      return;
     } else if (tool === "pan" || event.shiftKey || (event.buttons & 6)) {
       const v = view(); v.x += dx; v.y += dy; refresh(false);
     } else {
@@ -215,6 +234,7 @@
   new ResizeObserver(() => refresh(false)).observe(viewer);
 
   root.classList.add("scripted");
+  setTool(fingers ? null : "window");
   choose(0);
   views.forEach((v, i) => v.img.decode().then(() => { prepare(v); v.dirty = true; if (i === current) { refresh(true); showHeat(); } }));
 })();
