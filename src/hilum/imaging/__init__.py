@@ -1,7 +1,7 @@
 """The one way from a file to pixels: DICOM, PNG, JPEG and TIFF become `Radiograph`s, bad files one error each.
 
-Files are read in a child process (`Decoder`); this process never parses them. What was decided or found on the way
-stands in `Radiograph.warnings` as notices with these codes:
+Files are read in a child process (`Decoder`); this process never parses them, except in `Deidentifier.deidentify`. What
+was decided or found on the way stands in `Radiograph.warnings` as notices with these codes:
 
 ============================= ================================================================================
 code                          meaning

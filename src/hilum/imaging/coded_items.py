@@ -10,7 +10,7 @@ from pydicom.sr._snomed_dict import mapping
 from pydicom.sr.codedict import codes
 
 from hilum.imaging.elements import code, items, text
-from hilum.imaging.header import _CHEST, _VIEW_CODES, _described_view
+from hilum.imaging.header import CHEST, VIEW_CODES, described_view
 from hilum.records import View
 
 _MAX_ITEMS = 64
@@ -56,7 +56,7 @@ def _coded_item(item: Dataset, group: int) -> Dataset | None:
     view = _coded_view(key[1], said) if group == _DX_VIEW else View.UNKNOWN
     if view is not View.UNKNOWN and (meaning is None or _coded_view(key[1], meaning.upper()) is not view):
         key = _SNOMED, _CODE_OF_VIEW[view]
-    elif group == _DX_ANATOMY and meaning is None and _CHEST.search(said):
+    elif group == _DX_ANATOMY and meaning is None and CHEST.search(said):
         key = _SNOMED, _CHEST_CODE
     if key not in _vocabulary(group):
         return None
@@ -67,7 +67,7 @@ def _coded_item(item: Dataset, group: int) -> Dataset | None:
 
 def _coded_view(value: str, meaning: str) -> View:
     """As `hilum.imaging.header` reads a View Code Sequence."""
-    return _VIEW_CODES.get(value) or _described_view(meaning)
+    return VIEW_CODES.get(value) or described_view(meaning)
 
 
 @cache

@@ -23,9 +23,9 @@ from hilum.imaging.coded_items import coded_items
 from hilum.imaging.elements import code, has_value, integer, items, number, number_list, text, texts
 from hilum.imaging.greyscale import lookup_table
 from hilum.imaging.header import (
-    _CHEST,
     _DECUBITUS,
     _WORDS,
+    CHEST,
     _descriptions,
     study_header,
 )
@@ -197,7 +197,7 @@ def age_string(dataset: Dataset) -> str | None:
 
 def _words(dataset: Dataset, keyword: str, reduction: Reduction, argument: Any) -> _Value:
     said = " ".join(_descriptions(dataset, (keyword,)))
-    words = ["CHEST"] if _CHEST.search(said) else []
+    words = ["CHEST"] if CHEST.search(said) else []
     words += [view.value.upper() for view, pattern in _WORDS if pattern.search(said)]
     words += ["DECUBITUS"] if _DECUBITUS.search(said) else []
     words += ["PORTABLE"] if _PORTABLE.search(said) else []
@@ -228,7 +228,7 @@ def _body_part(dataset: Dataset, keyword: str, reduction: Reduction, argument: A
     value = code(dataset, keyword)
     if value is None or value in _table()["body_parts"]["terms"]:
         return _Value(value)
-    return _Value("CHEST" if _CHEST.search(value) else "OTHER")
+    return _Value("CHEST" if CHEST.search(value) else "OTHER")
 
 
 def _vendor(dataset: Dataset, keyword: str, reduction: Reduction, argument: Any) -> _Value:

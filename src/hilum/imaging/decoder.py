@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 _START_SECONDS = 60.0
 """Longest wait for a fresh process to import its libraries, which takes 0.4 s; apart from the time for a file."""
 
-_PASSED_ON = frozenset(
+PASSED_ON = frozenset(
     {
         *("PATH", "HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "SYSTEMROOT", "WINDIR", "TEMP", "TMP", "TMPDIR"),
         *("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
@@ -35,11 +35,11 @@ _PASSED_ON = frozenset(
 """Environment variables that the process gets: what Python needs to find itself and its libraries, and no secret."""
 
 
-class _Child:
+class Child:
     """One decoding process."""
 
     def __init__(self, limits: Limits) -> None:
-        environment = {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
+        environment = {name: value for name, value in os.environ.items() if name.upper() in PASSED_ON}
         # so that the process finds the same Hilum, installed or not
         home = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (home, environment.get("PYTHONPATH"))))
@@ -98,7 +98,7 @@ class _Child:
 
 
 class _Clock:
-    def __init__(self, child: _Child, seconds: float) -> None:
+    def __init__(self, child: Child, seconds: float) -> None:
         self._child = child
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
@@ -131,7 +131,7 @@ class Decoder:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits if limits is not None else Limits()
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._turn = threading.Lock()
 
     def start(self) -> None:
@@ -158,12 +158,12 @@ class Decoder:
                 try:
                     child = self._living_child()
                 except OSError as error:
-                    raise _no_start(error) from error
+                    raise no_start(error) from error
                 fresh, child.used = not child.used, True
                 try:
                     answer = self._exchange(child, request, partial(receive_reply, max_pixels=self.limits.max_pixels))
                 except (WireError, OSError) as error:
-                    answer = _death(child, self.limits, error)
+                    answer = death(child, self.limits, error)
                 if isinstance(answer, Radiograph):
                     return answer
                 if answer.code is Reason.MEMORY_LIMIT:
@@ -208,12 +208,12 @@ class Decoder:
         """End the child."""
         self.close()
 
-    def _living_child(self) -> _Child:
+    def _living_child(self) -> Child:
         # a clock that ran out in the very moment of the answer is no matter for the next file
         if self._child is not None and (self._child.timed_out or self._child.process.poll() is not None):
             self._discard()
         if self._child is None:
-            self._child = _Child(self.limits)
+            self._child = Child(self.limits)
         return self._child
 
     def _discard(self) -> None:
@@ -221,7 +221,7 @@ class Decoder:
             self._child.kill()
             self._child = None
 
-    def _exchange(self, child: _Child, request: Header, receive_answer: Callable[[BinaryIO], Answer]) -> Answer:
+    def _exchange(self, child: Child, request: Header, receive_answer: Callable[[BinaryIO], Answer]) -> Answer:
         try:
             child.wait_ready()
             with child.clock(self.limits.seconds):
@@ -232,10 +232,10 @@ class Decoder:
             raise
 
 
-def _death(child: _Child, limits: Limits, error: Exception) -> LimitError:
+def death(child: Child, limits: Limits, error: Exception) -> LimitError:
     """What the end of a decoding process means for the file that it was reading."""
     if not child.ready:
-        return _no_start(error)
+        return no_start(error)
     status = child.process.returncode
     if child.timed_out or status == -getattr(signal, "SIGXCPU", 0x7FFF):
         return LimitError(
@@ -248,7 +248,8 @@ def _death(child: _Child, limits: Limits, error: Exception) -> LimitError:
     )
 
 
-def _no_start(error: Exception) -> LimitError:
+def no_start(error: Exception) -> LimitError:
+    """What to say where the child process does not start."""
     return LimitError(
         f"The process that decodes images could not start ({error}). Check the installation: Hilum needs numpy, "
         "Pillow and pydicom.",

@@ -16,11 +16,11 @@ from typing import Any, BinaryIO, cast
 
 from hilum.errors import InputError, Reason, UsageError
 from hilum.imaging.burned_in import Refusal, RefusedError, TextFree
-from hilum.imaging.decoder import _PASSED_ON, Decoder, _Child, _death, _no_start
+from hilum.imaging.decoder import PASSED_ON, Child, Decoder, death, no_start
 from hilum.imaging.folders import find_images
 from hilum.imaging.limits import Limits
 from hilum.imaging.pseudonyms import Pseudonyms
-from hilum.imaging.wire import _ERRORS, Header, WireError, _exactly, receive, send
+from hilum.imaging.wire import ERRORS, Header, WireError, read_exactly, receive, send
 from hilum.records import Notice
 
 _PATIENT = re.compile(r"P[A-Z2-7]{20}")
@@ -173,11 +173,11 @@ def _write(target: Path, content: bytes) -> bool:
     return True
 
 
-class _DeidentifyingChild(_Child):
+class _DeidentifyingChild(Child):
     """A decoding process that runs `hilum.imaging.deidentify_worker`."""
 
     def __init__(self, limits: Limits, settings: Header) -> None:
-        environment = {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
+        environment = {name: value for name, value in os.environ.items() if name.upper() in PASSED_ON}
         home = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (home, environment.get("PYTHONPATH"))))
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -214,12 +214,12 @@ class _Process(Decoder):
                 try:
                     child = self._living_child()
                 except OSError as error:
-                    raise _no_start(error) from error
+                    raise no_start(error) from error
                 fresh, child.used = not child.used, True
                 try:
                     answer = self._exchange(child, request, partial(_receive_file, most_bytes=most))
                 except (WireError, OSError) as error:
-                    answer = _death(child, self.limits, error)
+                    answer = death(child, self.limits, error)
                 if isinstance(answer, _File):
                     return answer
                 if answer.code is Reason.MEMORY_LIMIT:
@@ -227,7 +227,7 @@ class _Process(Decoder):
                 if fresh or answer.code not in (Reason.MEMORY_LIMIT, Reason.DECODER_CRASH):
                     raise answer
 
-    def _living_child(self) -> _Child:
+    def _living_child(self) -> Child:
         if self._child is not None and (self._child.timed_out or self._child.process.poll() is not None):
             self._discard()
         if self._child is None:
@@ -245,7 +245,7 @@ def _receive_file(stream: BinaryIO, most_bytes: int) -> _File | InputError:
     try:
         if "error" in reply:
             error = reply["error"]
-            return _ERRORS[error["kind"]](error["message"], Reason(error["code"]))
+            return ERRORS[error["kind"]](error["message"], Reason(error["code"]))
         if "refused" in reply:
             return RefusedError(reply["refused"]["message"], Refusal(reply["refused"]["refusal"]))
         header, length = reply["file"], int(reply["length"])
@@ -257,6 +257,6 @@ def _receive_file(stream: BinaryIO, most_bytes: int) -> _File | InputError:
         if not 0 < length <= most_bytes:
             raise WireError("impossible size")
         notices = tuple(Notice(**notice) for notice in header["notices"])
-        return _File(*names, notices, _exactly(stream, length))
+        return _File(*names, notices, read_exactly(stream, length))
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("malformed answer") from error

@@ -33,13 +33,13 @@ from hilum._version import __version__
 from hilum.errors import FormatError, InputError, LimitError, Reason, UsageError
 from hilum.imaging.burned_in import Refusal, RefusedError, TextFree, check_text_free, registered_class
 from hilum.imaging.confidentiality import TABLE_EDITION, Reduction, reduced_header
-from hilum.imaging.dicom import _check_deflated, _declared_syntax, _syntax
+from hilum.imaging.dicom import check_deflated, declared_syntax, transfer_syntax
 from hilum.imaging.elements import integer, text, texts
 from hilum.imaging.filetypes import HEAD_BYTES, FileKind, file_kind
 from hilum.imaging.image_pixel import PixelDescription
 from hilum.imaging.limits import Limits, raising
 from hilum.imaging.pseudonyms import Identity, Pseudonyms
-from hilum.imaging.reading import _configure, _open
+from hilum.imaging.reading import configure, open_source
 from hilum.imaging.samples import stored_values
 from hilum.imaging.suitability import check_suitable
 from hilum.records import Notice
@@ -118,7 +118,7 @@ class Deidentifier:
 
     def deidentify_with_notices(self, source: Dataset | bytes | Path | str) -> tuple[Dataset, tuple[Notice, ...]]:
         """As `deidentify`, with what a person should know: further frames or data that were left out."""
-        _configure()
+        configure()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -150,7 +150,7 @@ class Deidentifier:
         if isinstance(source, bytes):
             content = source
         else:
-            _open(Path(source), self.limits)
+            open_source(Path(source), self.limits)
             content = Path(source).read_bytes()
         kind = file_kind(content[:HEAD_BYTES])
         if kind not in (FileKind.DICOM, FileKind.BARE_DICOM):
@@ -160,11 +160,11 @@ class Deidentifier:
                 Refusal.NOT_DICOM,
             )
         file = io.BytesIO(content)
-        if _declared_syntax(file) == DeflatedExplicitVRLittleEndian:
-            _check_deflated(file, self.limits)
+        if declared_syntax(file) == DeflatedExplicitVRLittleEndian:
+            check_deflated(file, self.limits)
         file.seek(0)
         dataset = pydicom.dcmread(file, force=kind is FileKind.BARE_DICOM)
-        return dataset, _syntax(dataset)
+        return dataset, transfer_syntax(dataset)
 
     def _deidentified(self, dataset: Dataset, syntax: UID) -> tuple[Dataset, tuple[Notice, ...]]:
         check_suitable(dataset)

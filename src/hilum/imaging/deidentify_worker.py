@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from hilum.errors import HilumError, InputError, LimitError, Reason
 from hilum.imaging.limits import Limits, raising
 from hilum.imaging.wire import Header, WireError, receive, send, send_error
-from hilum.imaging.worker import _allow_processor_time, _confine, _private_streams
+from hilum.imaging.worker import allow_processor_time, confine, private_streams
 
 if TYPE_CHECKING:
     from hilum.imaging.deidentify import Deidentifier
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Serve requests until the input ends; the exit status is 0 then."""
-    incoming, outgoing = _private_streams()
+    incoming, outgoing = private_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         limits = Limits(**receive(incoming))
@@ -42,14 +42,14 @@ def main() -> int:
         return 1
     except (WireError, TypeError, KeyError, ValueError, HilumError):
         return 1
-    _confine(limits)
+    confine(limits)
     send(outgoing, {"ready": True})
     while True:
         try:
             request = receive(incoming)
         except WireError:
             return 0
-        _allow_processor_time(limits.seconds)
+        allow_processor_time(limits.seconds)
         _serve(request, deidentifier, limits, outgoing)
 
 

@@ -140,20 +140,20 @@ def _parse(path: Path, kind: FileKind, limits: Limits) -> tuple[FileDataset, UID
         ) from error
     if kind is FileKind.BARE_DICOM and not ("Rows" in dataset or "SOPClassUID" in dataset):
         raise FormatError(f"The file is of no known picture format. {ACCEPTED} is read.", Reason.UNKNOWN_FORMAT)
-    return dataset, _syntax(dataset)
+    return dataset, transfer_syntax(dataset)
 
 
 def _dataset(path: Path, kind: FileKind, limits: Limits, specific_tags: list[str] | None = None) -> FileDataset:
     """The whole data set, or only some attributes of it and no pixels; a deflated one only where that is allowed."""
     with path.open("rb") as file:
-        if _declared_syntax(file) == DeflatedExplicitVRLittleEndian:
-            _check_deflated(file, limits)
+        if declared_syntax(file) == DeflatedExplicitVRLittleEndian:
+            check_deflated(file, limits)
         file.seek(0)
         bare = kind is FileKind.BARE_DICOM
         return pydicom.dcmread(file, force=bare, stop_before_pixels=bool(specific_tags), specific_tags=specific_tags)
 
 
-def _declared_syntax(file: BinaryIO) -> str | None:
+def declared_syntax(file: BinaryIO) -> str | None:
     """Transfer Syntax UID of the file meta information (PS3.10 section 7.1), read without touching the data set.
 
     pydicom inflates a deflated data set whole before anything can be looked at, so this must be known first.
@@ -167,7 +167,7 @@ def _declared_syntax(file: BinaryIO) -> str | None:
     return text(meta, "TransferSyntaxUID")
 
 
-def _check_deflated(file: BinaryIO, limits: Limits) -> None:
+def check_deflated(file: BinaryIO, limits: Limits) -> None:
     """Refuse a deflated data set, or, where they are allowed, one that inflates beyond the size of a file."""
     if not limits.allow_deflated:
         raise FormatError(
@@ -189,7 +189,7 @@ def _check_deflated(file: BinaryIO, limits: Limits) -> None:
                 )
 
 
-def _syntax(dataset: FileDataset) -> UID:
+def transfer_syntax(dataset: FileDataset) -> UID:
     """The transfer syntax: as declared, else as the data set was found to be encoded."""
     declared = text(dataset.file_meta, "TransferSyntaxUID")
     if declared:

@@ -23,7 +23,7 @@ _POSITIONS = {
 _OTHER_POSITIONS = frozenset({"LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"})
 
 # Codes of View Code Sequence (0054,0220), CID 4010, in SNOMED CT and in the SNOMED-RT that older files carry.
-_VIEW_CODES = {
+VIEW_CODES = {
     **dict.fromkeys(("272479007", "R-10214"), View.PA),
     **dict.fromkeys(("399348003", "R-10206"), View.AP),
     **dict.fromkeys(("399067008", "399173006", "399198007", "R-10236", "R-10232"), View.LATERAL),
@@ -46,7 +46,7 @@ _OF_THE_STUDY = ("PerformedProcedureStepDescription", "StudyDescription")
 _DESCRIPTION = "description"
 _ORIENTATION = "Patient Orientation"
 
-_CHEST = re.compile(r"CHEST|THORA|TORAX|TORAC|LUNG|胸")
+CHEST = re.compile(r"CHEST|THORA|TORAX|TORAC|LUNG|胸")
 
 
 def view_position(dataset: Dataset) -> tuple[View, list[Notice]]:
@@ -108,7 +108,7 @@ def _named_views(dataset: Dataset, rows_towards: str) -> tuple[list[tuple[str, V
     said: list[tuple[str, View]] = [
         ("View Position", _POSITIONS.get(position, View.UNKNOWN)),
         ("View Code Sequence", _coded_view(dataset)),
-        *((_DESCRIPTION, _described_view(words)) for words in own),
+        *((_DESCRIPTION, described_view(words)) for words in own),
         (_ORIENTATION, View.LATERAL if rows_towards in ("A", "P") else View.UNKNOWN),
     ]
     if named := [each for each in said if each[1] is not View.UNKNOWN]:
@@ -116,7 +116,7 @@ def _named_views(dataset: Dataset, rows_towards: str) -> tuple[list[tuple[str, V
     for words in _descriptions(dataset, _OF_THE_STUDY):
         if _DECUBITUS.search(words):
             return [], True
-        if (view := _described_view(words)) is not View.UNKNOWN:
+        if (view := described_view(words)) is not View.UNKNOWN:
             return [(_DESCRIPTION, view)], False
     return [], False
 
@@ -131,11 +131,12 @@ def _coded_view(dataset: Dataset) -> View:
     item = next(iter(items(dataset, "ViewCodeSequence")), None)
     if item is None:
         return View.UNKNOWN
-    by_code = _VIEW_CODES.get(code(item, "CodeValue") or "")
-    return by_code or _described_view((text(item, "CodeMeaning") or "").upper())
+    by_code = VIEW_CODES.get(code(item, "CodeValue") or "")
+    return by_code or described_view((text(item, "CodeMeaning") or "").upper())
 
 
-def _described_view(words: str) -> View:
+def described_view(words: str) -> View:
+    """The one view that words name; unknown where they name none or several."""
     named = [view for view, pattern in _WORDS if pattern.search(words)]
     return named[0] if len(named) == 1 else View.UNKNOWN
 
@@ -248,7 +249,7 @@ def body_part(dataset: Dataset) -> str | None:
 def content_notices(dataset: Dataset, header: StudyHeader, part: str | None) -> list[Notice]:
     """What the header says that a reader of a chest report should know."""
     notices = []
-    if part is not None and not _CHEST.search(part):
+    if part is not None and not CHEST.search(part):
         notices.append(
             Notice(
                 "body_part", "The file names a body part other than the chest. Check that this is a chest radiograph."

@@ -36,7 +36,7 @@ def read_file(path: Path, limits: Limits, source: str) -> Radiograph:
         UnsuitableError: an image that is no radiograph to look at.
         LimitError: larger than the limits, or out of memory.
     """
-    _configure()
+    configure()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -62,9 +62,9 @@ def read_file(path: Path, limits: Limits, source: str) -> Radiograph:
 
 def file_study_uid(path: Path, limits: Limits) -> str | None:
     """Study Instance UID of a DICOM file by its header alone; None for anything else and for what cannot be read."""
-    _configure()
+    configure()
     try:
-        kind = file_kind(_open(path, limits))
+        kind = file_kind(open_source(path, limits))
         if kind in (FileKind.DICOM, FileKind.BARE_DICOM):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -74,7 +74,8 @@ def file_study_uid(path: Path, limits: Limits) -> str | None:
     return None
 
 
-def _configure() -> None:
+def configure() -> None:
+    """Set pydicom up for reading what others wrote."""
     # Strict validation of values, and what pydicom says of them (which can quote them), serve writers of files.
     config.settings.reading_validation_mode = config.IGNORE
     config.convert_wrong_length_to_UN = True
@@ -82,7 +83,7 @@ def _configure() -> None:
 
 
 def _read(path: Path, limits: Limits, source: str) -> Radiograph:
-    head = _open(path, limits)
+    head = open_source(path, limits)
     kind = file_kind(head)
     if kind is None:
         raise FormatError(
@@ -98,7 +99,7 @@ def _read(path: Path, limits: Limits, source: str) -> Radiograph:
     return replace(radiograph, warnings=(*radiograph.warnings, small))
 
 
-def _open(path: Path, limits: Limits) -> bytes:
+def open_source(path: Path, limits: Limits) -> bytes:
     """The first bytes of a regular file of allowed size."""
     try:
         status = path.stat()

@@ -21,7 +21,7 @@ from hilum.records import Notice, Radiograph, SpacingKind, StudyHeader, View
 MAX_HEADER_BYTES = 1 << 20
 
 _LENGTH = struct.Struct("<L")
-_ERRORS: dict[str, type[InputError]] = {
+ERRORS: dict[str, type[InputError]] = {
     kind.__name__: kind for kind in (InputError, FileAccessError, FormatError, UnsuitableError, LimitError)
 }
 _PLAIN_FIELDS = ("source", "laterality", "body_part", "sop_instance_uid", "bits_stored", "inverted")
@@ -46,11 +46,11 @@ def receive(stream: BinaryIO) -> Header:
     Raises:
         WireError: the stream ended, or what came is no header.
     """
-    length = _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0]
+    length = _LENGTH.unpack(read_exactly(stream, _LENGTH.size))[0]
     if length > MAX_HEADER_BYTES:
         raise WireError("oversized header")
     try:
-        header = json.loads(_exactly(stream, length))
+        header = json.loads(read_exactly(stream, length))
     except ValueError as error:
         raise WireError("malformed header") from error
     if not isinstance(header, dict):
@@ -93,7 +93,7 @@ def receive_reply(stream: BinaryIO, max_pixels: int) -> Radiograph | InputError:
     try:
         if "error" in reply:
             error = reply["error"]
-            return _ERRORS[error["kind"]](error["message"], Reason(error["code"]))
+            return ERRORS[error["kind"]](error["message"], Reason(error["code"]))
         header = reply["radiograph"]
         height, width = (int(side) for side in header["shape"])
         if height < 1 or width < 1 or height * width > max_pixels:
@@ -123,7 +123,8 @@ def _iso(day: date | None) -> str | None:
     return day.isoformat() if day else None
 
 
-def _exactly(stream: BinaryIO, length: int) -> bytes:
+def read_exactly(stream: BinaryIO, length: int) -> bytes:
+    """So many bytes of a stream; fewer are an error."""
     data = stream.read(length)
     if len(data) < length:
         raise WireError("the other side ended")

@@ -25,7 +25,7 @@ if sys.platform != "win32":
 
 def main() -> int:
     """Serve requests until the input ends; the exit status is 0 then."""
-    incoming, outgoing = _private_streams()
+    incoming, outgoing = private_streams()
     # Ctrl-C in a terminal reaches the whole group; the parent decides what to do about it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -38,14 +38,14 @@ def main() -> int:
     except ImportError as error:
         send(outgoing, {"failed": f"{type(error).__name__}: {error.name}"})
         return 1
-    _confine(limits)
+    confine(limits)
     send(outgoing, {"ready": True})
     while True:
         try:
             request = receive(incoming)
         except WireError:
             return 0
-        _allow_processor_time(limits.seconds)
+        allow_processor_time(limits.seconds)
         if "study_uid_of" in request:
             send(outgoing, {"study_uid": file_study_uid(Path(request["study_uid_of"]), limits)})
         else:
@@ -69,7 +69,7 @@ def _serve(request: Header, limits: Limits, outgoing: BinaryIO, read_file: Any) 
     send_radiograph(outgoing, radiograph)
 
 
-def _private_streams() -> tuple[BinaryIO, BinaryIO]:
+def private_streams() -> tuple[BinaryIO, BinaryIO]:
     """The pipes to the parent, moved away from 0 and 1 so that no library can write into them or read from them."""
     incoming = os.fdopen(os.dup(0), "rb")
     outgoing = os.fdopen(os.dup(1), "wb")
@@ -79,14 +79,14 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
     return incoming, outgoing
 
 
-def _confine(limits: Limits) -> None:
+def confine(limits: Limits) -> None:
     """No more memory than allowed, no file written, no core dump (it would hold the image) where the platform can."""
     _limit("RLIMIT_AS", limits.memory_bytes)
     _limit("RLIMIT_FSIZE", 0)
     _limit("RLIMIT_CORE", 0)
 
 
-def _allow_processor_time(seconds: float) -> None:
+def allow_processor_time(seconds: float) -> None:
     """Processor time for one more file: the kernel ends the process even if the parent has died and no clock runs."""
     _limit("RLIMIT_CPU", math.ceil(time.process_time() + seconds) + 1)
 
