@@ -63,13 +63,15 @@ def test_paths_named_in_the_readme_exist(repository: Path) -> None:
 
 def test_commands_in_the_documents_exist(repository: Path) -> None:
     makefile = (repository / "Makefile").read_text()
-    text = "\n".join((repository / name).read_text() for name in DOCUMENTS)
+    pages = [repository / name for name in DOCUMENTS] + sorted((repository / "docs").glob("*.md"))
+    text = "\n".join(page.read_text() for page in pages)
     for target in set(re.findall(r"\bmake ([a-z-]+)\b(?= |`|,|$)", text)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"make {target}"
     used: dict[tuple[str, ...], set[str]] = {}
-    for line in re.findall(r"(?:\.venv/bin/)?hilum ((?:read|models|train)[^\n`]*)", text):
+    for line in re.findall(r"(?:\.venv/bin/)?hilum ((?:read|models|train|label|corpus|predict)[^\n`]*)", text):
         words = line.split("#")[0].split()
-        command = tuple(words[:2]) if words[0] != "read" and len(words) > 1 and words[1] != "|" else tuple(words[:1])
+        grouped = words[0] in ("models", "train", "corpus") and len(words) > 1 and words[1] != "|"
+        command = tuple(words[:2]) if grouped else tuple(words[:1])
         used.setdefault(tuple(w for w in command if w.isalnum()), set()).update(re.findall(r"--[a-z-]+", line))
     assert ("read",) in used
     for command, options in used.items():

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from hilum._version import __version__
-from hilum.cli import label, models, read, train
+from hilum.cli import corpus, label, models, predict, read, train
 from hilum.errors import HilumError, UsageError
 
 app = typer.Typer(
@@ -30,8 +30,10 @@ app = typer.Typer(
 )
 app.command("read")(read.read)
 app.command("label")(label.label)
+app.command("predict")(predict.predict)
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
+app.add_typer(corpus.app, name="corpus")
 
 
 def _version(wanted: bool) -> None:

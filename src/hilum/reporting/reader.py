@@ -23,7 +23,7 @@ from hilum._version import __version__
 from hilum.errors import CheckpointError, HilumError, InputError, Reason, UsageError
 from hilum.imaging import Decoder, find_images, group_studies
 from hilum.labeling import template_draft
-from hilum.records import NAMES, Assessment, Notice, Radiograph, Report, Study
+from hilum.records import NAMES, Assessment, Notice, Radiograph, Report, Study, View
 from hilum.reporting.checks import check_draft
 from hilum.reporting.gate import (
     image_alone,
@@ -107,6 +107,7 @@ class Reader:
         self._decoder = Decoder(self.settings.limits)
         self._loading: Future[_Models] | None = None
         self._prior: tuple[Study | None, list[Notice]] = (None, [])
+        self._views: dict[str, View] = {}
 
     def __enter__(self) -> Reader:
         """Start the decoder's process; it gets ready while we go on."""
@@ -152,10 +153,16 @@ class Reader:
         """
         yield from self.run(self.plan(paths))
 
-    def run(self, plan: Plan) -> Iterator[StudyResult | Failure]:
-        """Read what `plan` put together; yields and raises as `read`. Nothing comes before the models are loaded."""
+    def run(self, plan: Plan, *, views: Mapping[str, View] | None = None) -> Iterator[StudyResult | Failure]:
+        """Read what `plan` put together; yields and raises as `read`. Nothing comes before the models are loaded.
+
+        Args:
+            plan: the files of each study.
+            views: of files that do not say their own, by path, where something else knows (a corpus' table).
+        """
         if not plan:
             return
+        self._views = dict(views or {})
         self._start_loading()
         waiting: list[_Work | Failure] = list(self._read_prior())
         n_files = 0
@@ -186,7 +193,9 @@ class Reader:
         failures: list[Failure] = []
         for file in files:
             try:
-                images.append(self._decoder.read(file))
+                image = self._decoder.read(file)
+                known = self._views.get(file, image.view)
+                images.append(replace(image, view=known) if image.view is View.UNKNOWN else image)
             except InputError as error:
                 failures.append(Failure.of(file, error))
         return images, failures, time.perf_counter() - started

@@ -1,0 +1,174 @@
+"""Scores and drafts for a whole split of a manifest, one row per study: what judging starts from.
+
+Rows are added to a work file as they are made, so that a run that was stopped goes on where it was; the result appears
+whole at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hilum._version import __version__
+from hilum.errors import DataError, UsageError
+from hilum.records import NAMES, View
+from hilum.reporting.reader import Reader
+from hilum.reporting.result import Failure, StudyResult
+from hilum.reporting.settings import ReadSettings
+
+Progress = Callable[[int, int], None]
+
+SCHEMA: dict[str, Any] = {
+    "corpus": pl.String,
+    "patient": pl.String,
+    "study": pl.String,
+    "split": pl.String,
+    "scores": pl.Struct(dict.fromkeys(NAMES, pl.Float64)),  # null where unassessed
+    "present": pl.Struct(dict.fromkeys(NAMES, pl.Boolean)),  # null where unassessed
+    "findings_text": pl.String,
+    "impression_text": pl.String,
+    "raw": pl.String,  # the draft as written
+    "prompt": pl.String,
+    "warnings": pl.List(pl.String),  # their codes
+    "failed": pl.String,  # why there is no draft; null where there is one
+}
+
+
+def predict(
+    table: pl.DataFrame, out: Path, settings: ReadSettings, *, progress: Progress | None = None
+) -> pl.DataFrame:
+    """Read every study of a manifest and write `out`.
+
+    A study that cannot be read is a row with `failed`, never left out. The manifest's views count where a file does not
+    say its own.
+
+    Args:
+        table: the rows to read, of a manifest (see `hilum.corpora.manifest`).
+        out: ``.parquet`` or ``.jsonl``; beside it lies ``OUT.partial`` until the end.
+        settings: the models; `one_study` is set here.
+        progress: told how many of how many studies are done.
+
+    Returns:
+        The rows written, in the order of `table`.
+
+    Raises:
+        UsageError: `out` has another ending. DataError: a work file of another run lies beside it.
+    """
+    if out.suffix not in (".parquet", ".jsonl"):
+        raise UsageError(f"{out.name}: expected a name that ends in .parquet or .jsonl.")
+    work = out.with_name(out.name + ".partial")
+    identity = _identity(table, settings)
+    done = _resume(work, identity)
+    keys = list(table.select("corpus", "study").iter_rows())
+    todo = [row for row in table.iter_rows(named=True) if (row["corpus"], row["study"]) not in done]
+    with work.open("a", encoding="utf-8") as stream:
+        for row in _read(todo, settings):
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            stream.flush()
+            done[(row["corpus"], row["study"])] = row
+            if progress:
+                progress(len(done), len(keys))
+    result = pl.DataFrame([done[key] for key in keys], schema=SCHEMA, orient="row")
+    _write(result, out)
+    work.unlink()
+    return result
+
+
+def _identity(table: pl.DataFrame, settings: ReadSettings) -> dict[str, Any]:
+    """What a run is made of: the studies and the models asked for."""
+    asked = hashlib.sha256("\n".join("/".join(row) for row in table.select("corpus", "study").iter_rows()).encode())
+    return {
+        "studies": asked.hexdigest(),
+        "model": str(settings.model),
+        "expert": None if settings.expert is None else str(settings.expert),
+        "max_new_tokens": settings.max_new_tokens,
+        "precision": settings.precision,
+        "hilum": __version__,
+    }
+
+
+def _resume(work: Path, identity: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The rows that an earlier run of the same made; a line that was cut is made again."""
+    lines = work.read_text(encoding="utf-8").split("\n") if work.exists() else []
+    whole, cut = lines[:-1], lines[-1] if lines else ""
+    if not whole:
+        work.write_text(json.dumps(identity) + "\n", encoding="utf-8")
+        return {}
+    before = json.loads(whole[0])
+    if changed := [name for name, value in identity.items() if before.get(name) != value]:
+        raise DataError(
+            f"{work.name} was begun with something else ({', '.join(changed)} differ). Remove it, or give another "
+            "--out."
+        )
+    if cut:
+        work.write_text("\n".join(whole) + "\n", encoding="utf-8")
+    rows = [json.loads(line) for line in whole[1:]]
+    return {(row["corpus"], row["study"]): row for row in rows}
+
+
+def _read(todo: list[dict[str, Any]], settings: ReadSettings) -> Iterator[dict[str, Any]]:
+    """One row per study, in their order."""
+    files = [tuple(str(Path(row["root"]) / image["path"]) for image in row["images"]) for row in todo]
+    views = {
+        path: View(image["view"])
+        for row, paths in zip(todo, files, strict=True)
+        for path, image in zip(paths, row["images"], strict=True)
+    }
+    # What the files of a row give comes together: failures of its files first, then its result.
+    with Reader(replace(settings, one_study=True, heatmaps=False)) as reader:
+        outcomes = reader.run(tuple(files), views=views)
+        failures: list[Failure] = []
+        waiting = iter(todo)
+        row = next(waiting, None)
+        for outcome in outcomes:
+            path = outcome.source
+            while row is not None and path not in _paths(row):
+                yield _row(row, None, failures)
+                failures, row = [], next(waiting, None)
+            if row is None:
+                return
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+                continue
+            yield _row(row, outcome, failures)
+            failures, row = [], next(waiting, None)
+        while row is not None:
+            yield _row(row, None, failures)
+            failures, row = [], next(waiting, None)
+
+
+def _paths(row: Mapping[str, Any]) -> set[str]:
+    return {str(Path(row["root"]) / image["path"]) for image in row["images"]}
+
+
+def _row(row: Mapping[str, Any], result: StudyResult | None, failures: list[Failure]) -> dict[str, Any]:
+    said = {a.name: a for a in result.findings} if result else {}
+    why = "; ".join(f"{f.code.value}: {f.message}" for f in failures) or "nothing was read"
+    return {
+        **{name: row[name] for name in ("corpus", "patient", "study", "split")},
+        "scores": {name: said[name].score if result else None for name in NAMES},
+        "present": {name: said[name].present if result else None for name in NAMES},
+        "findings_text": result.report.findings_text if result else "",
+        "impression_text": result.report.impression_text if result else "",
+        "raw": result.report.raw if result else "",
+        "prompt": result.prompt if result else None,
+        "warnings": [notice.code for notice in result.warnings] if result else [f.code.value for f in failures],
+        "failed": None if result else why,
+    }
+
+
+def _write(table: pl.DataFrame, out: Path) -> None:
+    with tempfile.NamedTemporaryFile(dir=out.parent, suffix=".part", delete=False) as file:
+        if out.suffix == ".parquet":
+            table.write_parquet(file)
+        else:
+            table.write_ndjson(file)
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(out)
