@@ -220,3 +220,14 @@ def test_files_that_can_run_code_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         refuse_unsafe(tmp_path)
     assert caught.value.code is Reason.CHECKPOINT_UNSAFE
+
+
+@pytest.mark.parametrize("ref", ["x" * 300, "a\0b"])
+def test_a_name_that_no_folder_can_have_is_a_missing_checkpoint(ref: str) -> None:
+    from hilum.models.expert import load_expert
+    from hilum.models.janus import load_reporter
+
+    for load in (load_expert, load_reporter):
+        with pytest.raises(CheckpointError) as raised:
+            load(ref)
+        assert raised.value.code is Reason.CHECKPOINT_MISSING

@@ -1,23 +1,27 @@
 """Open-I: the Indiana University chest X-ray collection.
 
 Counts (read off the publisher's archive): 3,955 reports, one of a patient each; FINDINGS 3,425, IMPRESSION 3,921, both
-3,419, neither 28; 7,470 pictures, 104 reports without any. Labels: the human MeSH coding of what is present
-(``MeSH/major``); nothing is coded as absent or uncertain. Texts are de-identified with ``XXXX``.
+3,419, neither 28; 7,470 pictures, 104 reports without any (papers count 3,996 and 8,121, before exclusions). Labels:
+the human MeSH coding of what is present (``MeSH/major``); nothing is coded as absent or uncertain. Texts are
+de-identified with ``XXXX``, which also stands for some ordinary words. There is no split, and nothing says which
+reports are of one person; the date in the XML is not that of the examination.
 
-Layout, as https://openi.nlm.nih.gov/faq offers it: ``NLMCXR_reports.tgz`` (``ecgen-radiology/N.xml``) and
-``NLMCXR_png.tgz`` (``CXR1_1_IM-0001-3001.png``, the ids of ``parentImage`` in the XML). The reports are read from the
-archive or from its extracted folder; pictures must be extracted, anywhere below the root.
+Layout, as https://openi.nlm.nih.gov/faq offers it: ``NLMCXR_reports.tgz`` (``ecgen-radiology/N.xml``, N from 1 to 3999
+with gaps) and ``NLMCXR_png.tgz`` (flat, ``CXR1_1_IM-0001-3001.png``, the ids of ``parentImage`` in the XML). Reports
+are read from the archive or from its extracted folder; pictures must be extracted, anywhere below the root.
 
-The view is in no file: -1001 is often frontal and -2001 often lateral, and often not, so every view is unknown.
+The view is in no file. The end of a picture's name (-1001, -2001, also 5 to 8 digits or two groups) is no code of it:
+-1001 is often frontal and -2001 often lateral, and often not, so every view is unknown.
 
-Licence: CC BY-NC-ND 4.0. Citation: Demner-Fushman et al., Preparing a collection of radiology examinations for
-distribution and retrieval, J Am Med Inform Assoc 2016.
+Licence: CC BY-NC-ND 4.0 (so in every XML). Citation: Demner-Fushman et al., Preparing a collection of radiology
+examinations for distribution and retrieval, J Am Med Inform Assoc 2016; 23(2): 304-310.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tarfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +57,7 @@ class OpenI:
         citation="Demner-Fushman et al., J Am Med Inform Assoc 2016",
         notes=(
             "No file says the view of a picture: all are unknown.",
+            "Nothing says which reports are of one person: each counts as a patient.",
             "Published labels are MeSH codes of what is present; absent and uncertain are not coded.",
         ),
     )
@@ -75,17 +80,24 @@ class OpenI:
     def studies(self) -> Iterator[CorpusStudy | Dropped]:
         """See `hilum.corpora.contract.Corpus`."""
         pictures = {path.stem: path.relative_to(self._root).as_posix() for path in sorted(self._root.rglob("*.png"))}
+        seen: set[str] = set()
+        taken: set[str] = set()
         for name, content in self._reports():
             report = read_report(content)
             if report is None:
                 yield Dropped("report", "unreadable_report", name)
                 continue
+            if report.uid in seen:
+                yield Dropped("report", "second_report_of_study", name)
+                continue
+            seen.add(report.uid)
+            yield from (Dropped("image", "image_of_another_study", i) for i in report.images if i in taken)
+            images = [i for i in report.images if i not in taken]
+            taken.update(images)
             yield CorpusStudy(
                 patient=report.uid,
                 study=report.uid,
-                images=tuple(
-                    CorpusImage(pictures.get(i, f"{PICTURES}/{i}.png"), View.UNKNOWN, i) for i in report.images
-                ),
+                images=tuple(CorpusImage(pictures.get(i, f"{PICTURES}/{i}.png"), View.UNKNOWN, i) for i in images),
                 sections=(
                     report.sections.get("INDICATION", ""),
                     report.sections.get("FINDINGS", ""),
@@ -99,21 +111,28 @@ class OpenI:
             )
 
     def _reports(self) -> Iterator[tuple[str, bytes]]:
-        """Name and content of every report, by number."""
-        if self._folder is not None:
-            files = sorted(self._folder.glob("*.xml"), key=lambda p: (len(p.stem), p.stem))
-            if not files:
-                raise DataError(f"{self._folder} holds no reports (*.xml).")
-            for file in files:
-                yield file.name, file.read_bytes()
-            return
+        """Name and content of every report, by number; of one that is too large, its beginning."""
+        n = 0
+        for name, content in self._from_archive() if self._folder is None else self._from_folder(self._folder):
+            n += 1
+            yield name, content
+        if not n:
+            raise DataError(f"{self._folder or self._archive} holds no reports (*.xml).")
+
+    def _from_folder(self, folder: Path) -> Iterator[tuple[str, bytes]]:
+        for file in sorted(folder.glob("*.xml"), key=lambda p: (len(p.stem), p.stem)):
+            if file.is_file():
+                with file.open("rb") as stream:
+                    yield file.name, stream.read(_LARGEST_XML + 1)
+
+    def _from_archive(self) -> Iterator[tuple[str, bytes]]:
         try:
             with tarfile.open(self._archive) as archive:
                 members = [m for m in archive.getmembers() if m.isfile() and m.name.endswith(".xml")]
                 for member in sorted(members, key=lambda m: (len(Path(m.name).stem), m.name)):
                     stream = archive.extractfile(member)
                     yield Path(member.name).name, stream.read(_LARGEST_XML + 1) if stream else b""
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise DataError(f"{self._archive.name} cannot be read ({type(error).__name__}); fetch it anew.") from None
 
 
@@ -140,16 +159,16 @@ def read_report(content: bytes) -> OpenIReport | None:
         return None
     try:
         root: Element = fromstring(content, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError):
+    except (ParseError, DefusedXmlException, ValueError, LookupError):
         return None
     identity = root.find("uId")
-    uid = identity.get("id") if identity is not None else None
+    uid = identity.get("id", "").strip() if identity is not None else ""
     if not uid:
         return None
-    sections = {a.get("Label", ""): " ".join((a.text or "").split()) for a in root.iter("AbstractText")}
+    sections = {a.get("Label", ""): " ".join("".join(a.itertext()).split()) for a in root.iter("AbstractText")}
     mesh = tuple(" ".join(m.text.split()) for m in root.findall("MeSH/major") if m.text and m.text.strip())
-    images = tuple(i for p in root.iter("parentImage") if (i := p.get("id")))
-    return OpenIReport(uid, sections, mesh, images)
+    images = dict.fromkeys(i for p in root.iter("parentImage") if (i := p.get("id")))
+    return OpenIReport(uid, sections, mesh, tuple(images))
 
 
 # How the coders' MeSH heads (before the first "/") stand for the findings. Conventions of this coding (a scar or

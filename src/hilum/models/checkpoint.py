@@ -201,6 +201,14 @@ def starters() -> list[Path]:
     return [manifest.parent for manifest in sorted(STARTERS.glob(f"*/{MANIFEST}"))]
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; a name that the system refuses (too long, a null byte) names none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()

@@ -21,7 +21,15 @@ from transformers.models.efficientnet.configuration_efficientnet import Efficien
 from transformers.models.efficientnet.modeling_efficientnet import EfficientNetModel
 
 from hilum.errors import CapabilityError, CheckpointError, Reason, UnsuitableError, UsageError
-from hilum.models.checkpoint import STARTERS, CheckpointInfo, FindingSpec, Thresholds, config_errors, read_for_loading
+from hilum.models.checkpoint import (
+    STARTERS,
+    CheckpointInfo,
+    FindingSpec,
+    Thresholds,
+    config_errors,
+    is_folder,
+    read_for_loading,
+)
 from hilum.models.pixels import expert_input
 from hilum.records import NAMES, NO_FINDING, Assessment, Radiograph, Study, View, derive_no_finding
 from hilum.records.findings import ancestors, finding
@@ -252,7 +260,7 @@ def load_expert(ref: str | Path = "starter", *, device: str | torch.device = "cp
         network, info = load_txrv(str(ref))
         return Expert(network, info, prepare=txrv_input, device=device)
     folder = STARTER if str(ref) == "starter" else Path(ref).expanduser()
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise CheckpointError(
             f"{ref}: no such folder; expected 'starter' or an expert's checkpoint folder.", Reason.CHECKPOINT_MISSING
         )

@@ -27,6 +27,7 @@ from hilum.models.checkpoint import (
     CheckpointInfo,
     ForeignConfig,
     config_errors,
+    is_folder,
     read_for_loading,
 )
 from hilum.models.pictures import PICTURES, OriginalPictures, TransformersPictures
@@ -113,9 +114,9 @@ def resolve(ref: str | Path, *, download: bool = False, pickles: bool = False) -
     if str(ref) == "starter":
         return STARTERS / "reporter"
     path = Path(ref).expanduser()
-    if path.is_dir():
+    if is_folder(path):
         return path
-    if path.exists() or not _HUB_ID.fullmatch(str(ref)):
+    if not _HUB_ID.fullmatch(str(ref)) or path.exists():
         raise CheckpointError(
             f"{ref}: no such model folder; expected a folder, 'starter', or a hub id such as "
             "ZrH42/Janus-Pro-CXR-Final.",
