@@ -15,11 +15,16 @@ Manifest = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, 
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The corpus: mimic_cxr, open_i or nih_chestxray14.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="mimic_cxr, chexpert_plus, open_i, nih_chestxray14 or site.")
+    ],
     root: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder the corpus lies in, as its publisher ships it.")
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make; a stopped build goes on in it.")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="site: how the hospital's columns are called.")
+    ] = None,
     trust_images: Annotated[
         bool, typer.Option("--trust-images", help="Do not look whether every picture is there.")
     ] = False,
@@ -56,7 +61,7 @@ def build(
         shares=_shares(shares),
         workers=workers,
     )
-    corpus = open_corpus(name, root)
+    corpus = open_corpus(name, root, config=config)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("studies", total=None)
         result = build_manifest(corpus, root, out, options, lambda done, n: bar.update(task, completed=done, total=n))

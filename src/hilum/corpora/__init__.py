@@ -2,51 +2,75 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from hilum.corpora.contract import Corpus
 from hilum.errors import UsageError
 
 
-def _mimic_cxr(root: Path, config: Path | None) -> Corpus:
+def _mimic_cxr() -> Callable[..., Corpus]:
     from hilum.corpora.mimic_cxr import MimicCxr
 
-    return MimicCxr(root)
+    return MimicCxr
 
 
-def _nih_chestxray14(root: Path, config: Path | None) -> Corpus:
-    from hilum.corpora.nih_chestxray14 import NihChestXray14
+def _chexpert_plus() -> Callable[..., Corpus]:
+    from hilum.corpora.chexpert_plus import ChexpertPlus
 
-    return NihChestXray14(root)
+    return ChexpertPlus
 
 
-def _open_i(root: Path, config: Path | None) -> Corpus:
+def _open_i() -> Callable[..., Corpus]:
     from hilum.corpora.open_i import OpenI
 
-    return OpenI(root)
+    return OpenI
 
 
-CORPORA: Mapping[str, Callable[[Path, Path | None], Corpus]] = {
+def _nih_chestxray14() -> Callable[..., Corpus]:
+    from hilum.corpora.nih_chestxray14 import NihChestXray14
+
+    return NihChestXray14
+
+
+def _site() -> Callable[..., Corpus]:
+    from hilum.corpora.site import Site
+
+    return Site
+
+
+CORPORA: Mapping[str, Callable[[], Callable[..., Corpus]]] = {
     "mimic_cxr": _mimic_cxr,
-    "nih_chestxray14": _nih_chestxray14,
+    "chexpert_plus": _chexpert_plus,
     "open_i": _open_i,
+    "nih_chestxray14": _nih_chestxray14,
+    "site": _site,
 }
-"""Name -> opens the corpus of that name in a folder; with a TOML file where a corpus needs one (site)."""
+"""Name -> its class, imported when it is asked for."""
 
 
-def open_corpus(name: str, root: Path, *, config: Path | None = None) -> Corpus:
+def open_corpus(name: str, root: Path, **options: Any) -> Corpus:
     """Open a corpus as its publisher ships it.
 
     Args:
         name: one of `CORPORA`.
         root: the folder it lies in.
-        config: how a hospital's columns are called; only `site` takes one.
+        options: what its class takes beyond the folder, as `config` (site), `labels`, `reports`, `pictures`
+            (mimic_cxr); None is as good as left out.
 
     Raises:
-        UsageError: there is no such corpus; lists those there are.
+        UsageError: there is no such corpus, or it has no such option; lists those there are.
         DataError: the folder has not the publisher's layout.
     """
     if name not in CORPORA:
-        raise UsageError(f"There is no corpus {name!r}; there are: {', '.join(CORPORA)}.")
-    return CORPORA[name](root, config)
+        raise UsageError(f"There is no corpus {name!r}; there are {', '.join(CORPORA)}.")
+    corpus = CORPORA[name]()
+    known = [option for option in inspect.signature(corpus).parameters if option != "root"]
+    given = {option: value for option, value in options.items() if value is not None}
+    if unknown := sorted(given.keys() - set(known)):
+        raise UsageError(
+            f"{name} takes no {', '.join(unknown)}; it takes {', '.join(known) or 'nothing but a folder'}."
+        )
+    return corpus(root, **given)

@@ -1,0 +1,188 @@
+"""What a hospital's export looks like, typed: the TOML file that `hilum.corpora.site` reads."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from string import Formatter
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hilum.errors import DataError, UsageError
+from hilum.records import LabelState, View, finding
+
+Column = str
+"""The name of a column of the table, as its first row writes it."""
+
+
+class _Section(BaseModel):
+    """No unknown keys, no changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Table(_Section):
+    """The table of reports: one row for each study, or for each picture with the report repeated."""
+
+    path: str
+    """From the root; CSV, plain or ``.gz``."""
+    encoding: Literal["utf-8", "gb18030", "utf-16", "cp1252"]
+    """Of the text; it is never guessed. GB2312 and GBK are part of gb18030."""
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    """Between cells; "\\t" for a tab."""
+    wrong_bytes: Literal["refuse", "replace"] = "refuse"
+    """What to do with bytes that are none of the encoding: stop, or put U+FFFD in their place and count."""
+    empty: tuple[str, ...] = ()
+    """What stands for an empty cell, as "NULL"."""
+
+
+class Columns(_Section):
+    """Which column holds what; those left out are unknown."""
+
+    patient: Column
+    """The pseudonym of the patient."""
+    study: Column
+    """The accession number or another name of the study."""
+    centre: Column | None = None
+    date: Column | None = None
+    """Of the examination."""
+    sex: Column | None = None
+    age: Column | None = None
+    """In years, or with a unit: 45Y, 45岁, 8M, 8月, 3W, 10D."""
+    indication: Column | None = None
+    report: Column | None = None
+    """The whole report, whose headings say where its sections begin; instead of the next two."""
+    findings: Column | None = None
+    impression: Column | None = None
+    view: Column | None = None
+    """Of the row's picture; of several pictures in one cell, as many views, separated alike."""
+    split: Column | None = None
+    """train, validate or test."""
+
+
+class Values(_Section):
+    """What single values mean, beyond those that are known."""
+
+    date: str | None = None
+    """Form of a date, as "%d.%m.%Y" (Python's strptime); ISO 8601 if not given."""
+    sex: Mapping[str, Literal["F", "M", "O", ""]] = {}
+    view: Mapping[str, View] = {}
+    split: Mapping[str, Literal["train", "validate", "test"]] = {}
+
+
+class Images(_Section):
+    """Where the pictures are; exactly one of the three ways to find them."""
+
+    folder: str = "."
+    """From the root; what follows is relative to it."""
+    column: Column | None = None
+    """The row's picture, pictures or folder of pictures."""
+    separator: str = ";"
+    """Between several pictures in a cell of `column`."""
+    pattern: str | None = None
+    """The folder of a study's pictures, or its one picture: "{centre}/{study}"; {patient} can stand in it too."""
+    study_uid: Column | None = None
+    """The Study Instance UID; DICOM files anywhere in `folder` belong to the study that their header names."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if sum(way is not None for way in (self.column, self.pattern, self.study_uid)) != 1:
+            raise ValueError("give exactly one of column, pattern and study_uid")
+        if self.pattern is not None:
+            try:
+                fields = {name for _, name, _, _ in Formatter().parse(self.pattern) if name is not None}
+            except ValueError as error:
+                raise ValueError(f"pattern: {error}") from None
+            if not fields <= {"patient", "study", "centre"} or not fields & {"patient", "study"}:
+                raise ValueError("pattern must name {study} or {patient}, and may name {centre}, and nothing else")
+        return self
+
+
+class Labels(_Section):
+    """Labels that the export brings; left out where it brings none."""
+
+    origin: str
+    """Who made them."""
+    columns: Mapping[str, Column]
+    """Finding -> its column."""
+    values: Mapping[str, LabelState] = {}
+    """What a cell means, beyond 1, 0, -1 and empty."""
+
+    @model_validator(mode="after")
+    def _known_findings(self) -> Self:
+        for name in self.columns:
+            try:
+                known = finding(name).name
+            except UsageError as error:
+                raise ValueError(error.message) from None
+            if known != name:
+                raise ValueError(f"{name!r} is written {known!r}")
+        return self
+
+
+class SiteSettings(_Section):
+    """The whole file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """What the corpus is called in the manifest, so that those of several hospitals can be merged."""
+    title: str = ""
+    licence: str = "not stated"
+    citation: str = "not stated"
+    centre: str = ""
+    """The hospital, where no column says it."""
+    ids: Literal["everywhere", "in_centre"] | None = None
+    """With a column for the centre: whether one id means one patient in all centres, or only within one."""
+    table: Table
+    columns: Columns
+    values: Values = Values()
+    images: Images
+    labels: Labels | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        columns = self.columns
+        if columns.report is not None and (columns.findings is not None or columns.impression is not None):
+            raise ValueError("columns: give report, or findings and impression, and not both")
+        if not any((columns.report, columns.findings, columns.impression, self.labels)):
+            raise ValueError("columns: give report, findings or impression, or else [labels]")
+        if columns.view is not None and self.images.column is None:
+            raise ValueError("columns.view: views can only be given where images.column names the pictures")
+        if columns.centre is not None and self.ids is None:
+            raise ValueError(
+                'ids: say "everywhere" if one id means one patient in all centres, or "in_centre" if two centres can '
+                "use one id for different patients"
+            )
+        if self.values.date is not None:
+            try:
+                datetime.strptime(datetime(2001, 2, 3).strftime(self.values.date), self.values.date)
+            except ValueError as error:
+                raise ValueError(f"values.date: {error}") from None
+        return self
+
+
+def read_settings(path: Path) -> SiteSettings:
+    """Read the TOML file of an export.
+
+    Raises:
+        DataError: it is not there, no TOML, or a key is unknown, missing or wrong; names the key.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return SiteSettings.model_validate(raw)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); a hospital's export needs a TOML file that says how its "
+            "columns are called (see the documentation of hilum.corpora.site)."
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path.name} is not UTF-8; TOML files are, whatever the table is.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{path.name} is not valid TOML: {error}.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
+        raise DataError(f"{path.name}: {where + ': ' if where else ''}{what}.") from None
