@@ -133,6 +133,11 @@ def test_without_findings_and_impression_the_last_paragraphs_are_the_findings() 
     assert found(only) == ("", "The lungs are clear.", "")
 
 
+def test_an_empty_heading_at_the_end_does_not_hide_the_last_paragraph() -> None:
+    report = mimic("Portable chest ___", "The lungs are clear.", "IMPRESSION:")
+    assert split_sections(report) == Sections("", "The lungs are clear.", "", "", ("last_paragraph",))
+
+
 def test_the_last_paragraph_is_not_what_was_said_on_the_telephone() -> None:
     report = mimic("COMPARISON:  None.", "The lungs are clear.", "NOTIFICATION:  Dr. ___ was told", "at 3 pm.")
     assert found(report) == ("", "The lungs are clear.", "")

@@ -116,3 +116,9 @@ def test_images_are_numbered_where_there_are_several(result):
 def test_a_finding_present_by_implication_says_so(result):
     implied = tuple(replace(f, score=0.2) if f.name == "Lung Opacity" else f for f in result.findings)
     assert re.search(r"Lung Opacity .*0\.20  present \(implied\)", render(replace(result, findings=implied)))
+
+
+@pytest.mark.parametrize("padding", range(90))
+def test_no_length_of_a_name_makes_it_a_heading(result, padding):
+    forged = replace(result, source="x" * padding + "DRAFT REPORT  signed")
+    assert "\nDRAFT REPORT  signed" not in "\n" + render(forged) or padding == 0

@@ -255,6 +255,7 @@ def _make_part(
             drop("study", "no_images", study.study)
             continue
         sections = _sections(study, root, drop)
+        counts.update(f"report_{note}" for note in sections.notes)
         ready = prepare(sections, options.preparation, _labeller(options.language), counts)
         text = ready.format()
         if not text and study.labels is None:
@@ -303,7 +304,7 @@ def _sections(study: CorpusStudy, root: Path, drop: Callable[[str, str, str], No
                 drop("row", "report_not_utf8_replaced", study.study)
     if report is None:
         return Sections("", "", "")
-    sections = split_sections(report)
+    sections = split_sections(report, study.body)
     if sections.problem:
         drop("report", sections.problem, study.study)
     return sections

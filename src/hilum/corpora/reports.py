@@ -14,7 +14,8 @@ Where it differs from theirs, and why:
 - FINDINGS outranks the name of the examination, whichever is last; headings of organs within a section stay in it.
 - Wet reads and addenda are left out as whole blocks, with the headings in them.
 - NDICATION opens an indication (theirs takes it for an impression), PFI (a provisional reading) nothing.
-- The last paragraph is not sought under NOTIFICATION and the like.
+- The last paragraph is not sought under NOTIFICATION and the like, nor under a heading with nothing below it; and the
+  first paragraph below a heading is that section's own ("INDICATION:", then a line of it), never the report's.
 """
 
 from __future__ import annotations
@@ -213,7 +214,7 @@ def _choose(sections: list[_Section]) -> Sections:
     findings = last("findings") or last("view") or last("narrative")
     impression = last("impression") or last("summary")
     if not findings and not impression:
-        usable = next((section for section in reversed(body) if section.name not in _NO_BODY), None)
+        usable = next((s for s in reversed(body) if s.name not in _NO_BODY and s.text.strip()), None)
         end = _first_paragraph(usable) if usable else None
         if usable and end and (findings := _normal(usable.text[end.end() :])):
             notes.append("last_paragraph")

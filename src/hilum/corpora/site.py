@@ -2,7 +2,8 @@
 
 No two exports are alike, so a small TOML file (`hilum corpus build site --root DIR --config site.toml`; by default
 ``site.toml`` in the root) declares what this one is: the table's encoding, its columns, what single values mean, and
-how pictures are found. Nothing of that is guessed. Every key is described in `hilum.corpora.site_settings`. In short::
+how pictures are found. Nothing of that is guessed. Every key is described in `hilum.corpora.site_settings`; a whole
+file is ``tests/corpora/fixtures/site.toml``. In short::
 
     name = "cxr_example"          # what the corpus is called in the manifest
     ids = "in_centre"             # or "everywhere": does one id mean one patient in all centres?

@@ -24,7 +24,9 @@ def console_for(stream: IO[str]) -> Console:
 def print_study(console: Console, result: StudyResult) -> None:
     """Print one study: its images, findings, draft, warnings, models and times."""
     marks = _marks(console)
-    _print(console, Text(printable_name(result.source), "bold"))
+    _print(
+        console, Text(printable_name(result.source), "bold"), hang=2
+    )  # so that no name makes a heading by its length
     for number, image in enumerate(result.radiographs, 1):
         spacing = "spacing unknown"
         if image.spacing_mm:
@@ -44,7 +46,7 @@ def print_study(console: Console, result: StudyResult) -> None:
 
 def print_failure(console: Console, failure: Failure) -> None:
     """Print why a file or study was not read."""
-    _print(console, Text.assemble(("Not read: ", "bold red"), printable_name(failure.source)))
+    _print(console, Text.assemble(("Not read: ", "bold red"), printable_name(failure.source)), hang=2)
     _print(console, Text(f"{printable_name(failure.message)} [{failure.code.value}]"), indent=2)
 
 
