@@ -10,16 +10,21 @@ from scipy import stats
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, f1_score
+from statsmodels.api import Logit, add_constant
 
 from hilum.errors import DataError
 from hilum.statistics import (
+    Resamples,
     at_sensitivity,
     at_specificity,
     choose_thresholds,
+    decision_curve,
+    ece_bootstrap,
     maximum_f1,
     maximum_youden,
     operating_point,
     platt,
+    recalibration,
     reliability,
     wilson,
 )
@@ -121,6 +126,114 @@ def test_platt_needs_both_classes_and_a_spread():
         platt([1, 0], [0.2, 0.2])
 
 
+def test_recalibration_equals_statsmodels():
+    score = expit(RNG.normal(-1, 1.5, 400))
+    y = RNG.random(400) < expit(0.7 * logit(score) + 0.3)
+    found = recalibration(y, score, level=0.9)
+    fit = Logit(y.astype(float), add_constant(logit(score))).fit(disp=0)
+    theirs = np.column_stack([fit.params, fit.conf_int(alpha=0.1), fit.bse])
+    assert tuple(found.intercept) == pytest.approx(theirs[0], rel=1e-5)
+    assert tuple(found.slope) == pytest.approx(theirs[1], rel=1e-5)
+    offset = Logit(y.astype(float), np.ones(400), offset=logit(score)).fit(disp=0)
+    assert found.in_the_large.estimate == pytest.approx(offset.params[0], rel=1e-5)
+    assert found.in_the_large.standard_error == pytest.approx(offset.bse[0], rel=1e-5)
+    assert (found.n, found.n_positive, found.n_clusters) == (400, y.sum(), None)
+
+
+def test_recalibration_finds_a_known_distortion():
+    score = expit(RNG.normal(-1, 1.5, 50_000))
+    found = recalibration(RNG.random(50_000) < expit(0.6 * logit(score) - 0.8), score)
+    assert found.slope.low < 0.6 < found.slope.high
+    assert found.intercept.low < -0.8 < found.intercept.high
+    right = recalibration(RNG.random(50_000) < score, score)
+    assert right.in_the_large.low < 0 < right.in_the_large.high
+    assert right.observed_expected.low < 1 < right.observed_expected.high
+
+
+def test_observed_over_expected_by_hand():
+    # Debray et al. 2017: the log's standard error is the square root of (1 - O / n) / O
+    found = recalibration([1, 0, 1, 0, 0], [0.4, 0.2, 0.1, 0.3, 0.25]).observed_expected
+    assert found.estimate == pytest.approx(2 / 1.25)
+    assert found.standard_error == pytest.approx(np.sqrt(0.6 / 2))
+    assert found.low == pytest.approx(1.6 / np.exp(1.959964 * found.standard_error))
+
+
+def test_every_case_twice_is_no_more_certain():
+    score = expit(RNG.normal(-1, 1.5, 1000))
+    y = RNG.random(1000) < score
+    once = recalibration(y, score, np.arange(1000))
+    twice = recalibration(np.tile(y, 2), np.tile(score, 2), np.tile(np.arange(1000), 2))
+    plain = recalibration(y, score)
+    for name in ("slope", "intercept", "in_the_large", "observed_expected"):
+        assert getattr(twice, name) == pytest.approx(getattr(once, name), rel=1e-2)
+        assert getattr(once, name).estimate == pytest.approx(getattr(plain, name).estimate)
+        assert getattr(once, name).standard_error == pytest.approx(getattr(plain, name).standard_error, rel=0.15)
+    assert (twice.n, twice.n_clusters) == (2000, 1000)
+
+
+def test_ece_interval_is_about_the_ece():
+    score = expit(RNG.normal(-1, 1.5, 2000))
+    resamples = Resamples(np.arange(2000), n_resamples=300, seed=1)
+    right = ece_bootstrap(RNG.random(2000) < score, score, resamples)
+    y = RNG.random(2000) < expit(0.5 * logit(score) - 0.8)
+    wrong = ece_bootstrap(y, score, resamples)
+    assert wrong.estimate == pytest.approx(reliability(y, score).ece)
+    assert right.low == 0 < right.estimate < right.high < wrong.low < wrong.estimate < wrong.high
+
+
+@pytest.mark.slow
+def test_ece_interval_covers_at_least_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    for slope in (1.0, 0.85, 0.7):
+        hits = 0
+        for trial in range(300):
+            score = expit(rng.normal(-1.5, 1.5, 300))
+            p = expit(slope * logit(score))
+            # bins of equal counts, as the function has them
+            truth = sum(abs((score - p)[part].sum()) for part in np.array_split(np.argsort(score), 10)) / 300
+            found = ece_bootstrap(rng.random(300) < p, score, Resamples(np.arange(300), n_resamples=500, seed=trial))
+            hits += found.low <= truth <= found.high
+        assert hits / 300 >= 0.92  # .95 less two standard errors
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: recalibration([1, 1], [0.1, 0.2]), "both classes"),
+        (lambda: recalibration([1, 0], [0.2, 0.2]), "alike"),
+        (lambda: recalibration([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4]), "separate"),
+        (lambda: recalibration([1, 1, 0, 0], [0.1, 0.2, 0.2, 0.4]), "separate"),
+        (lambda: recalibration([0, 1, 0], [0.1, 0.2, 0.3], [1, 2]), "each of 3"),
+        (lambda: recalibration([0, 1, 0], [0.1, 0.2, 0.3], [1, 1, 1]), "one cluster"),
+        (lambda: recalibration([0, 1, 0], [0.1, 0.2, 1.3]), r"within 0\.\.1"),
+        (lambda: decision_curve([0, 1], [0.1, 0.2], [1.0]), "below 1"),
+        (lambda: decision_curve([0, 1], [0.1, 2], [0.5]), r"within 0\.\.1"),
+    ],
+)
+def test_unusable_calibration_input_is_named(call, words):
+    with pytest.raises(DataError, match=words):
+        call()
+
+
+def test_decision_curve_by_hand():
+    y, s = [1, 1, 0, 0, 0, 0, 0, 0, 0, 0], [0.9, 0.2, 0.6, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
+    found = decision_curve(y, s, [0.0, 0.2, 0.5])
+    # at .2: two true and two false positives, a false one costs a quarter; at .5: one and one, it costs as much
+    assert found.model == pytest.approx([0.2, 0.2 - 0.2 / 4, 0.0])
+    assert found.treat_all == pytest.approx([0.2, 0.2 - 0.8 / 4, 0.2 - 0.8])
+    assert (found.treat_none == 0).all()
+    assert (found.n, found.n_positive, found.intervals) == (10, 2, ())
+
+
+def test_decision_curve_has_intervals_over_patients():
+    y = RNG.random(500) < 0.2
+    score = expit(RNG.normal(np.where(y, 0, -2), 1))
+    resamples = Resamples(np.arange(500) // 2, n_resamples=200, seed=1)
+    found = decision_curve(y, score, [0.1, 0.3], resamples=resamples)
+    assert [i.estimate for i in found.intervals] == pytest.approx(found.model)
+    assert all(i.low < i.estimate < i.high for i in found.intervals)
+
+
 scored = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8)), min_size=4, max_size=40).filter(
     lambda rows: {r[0] for r in rows} == {0, 1}
 )
@@ -146,6 +259,7 @@ def test_operating_point_by_hand():
     point = operating_point([1, 1, 1, 0, 0, 0, 0], [9, 8, 2, 7, 1, 1, 1], 7)
     shares = (point.sensitivity, point.specificity, point.ppv, point.npv)
     assert [(p.successes, p.n) for p in shares] == [(2, 3), (3, 4), (2, 3), (3, 4)]
+    assert shares == (wilson(2, 3), wilson(3, 4), wilson(2, 3), wilson(3, 4))
     assert point.f1 == pytest.approx(2 / 3)
     assert operating_point([1, 0], [0.2, 0.1], 0.9).f1 == 0
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from MLstatkit import Delong_test
 from sklearn.metrics import roc_auc_score
 
 from hilum.errors import DataError
@@ -102,6 +103,16 @@ def test_interval_holds_the_area_and_mirrors(case):
     found, mirrored = auc(labels, scores), auc(labels, -scores)
     assert 0 <= found.low <= found.auc <= found.high <= 1
     assert (mirrored.auc, mirrored.low, mirrored.high) == pytest.approx((1 - found.auc, 1 - found.high, 1 - found.low))
+
+
+def test_paired_areas_equal_mlstatkit():
+    rng = np.random.default_rng(4)
+    labels = (rng.random(200) < 0.3).astype(int)
+    shared = rng.normal(labels, 1)
+    a, b = shared + rng.normal(size=200), np.round(shared + rng.normal(size=200), 1)
+    z, p, *_ = Delong_test(labels, a, b, return_ci=False, return_auc=False)
+    found = paired_auc(labels, a, b)
+    assert (abs(found.z), found.p) == pytest.approx((abs(z), p))
 
 
 def test_perfect_separation_is_not_certainty():

@@ -1,15 +1,49 @@
 """Arrays in, result objects out; every figure with its interval, every method with its paper."""
 
+from hilum.statistics.agreement import Agreement, cohen_kappa, fleiss_kappa, gwet_ac1, krippendorff_alpha
 from hilum.statistics.bootstrap import (
     Interval,
-    auc_of_counts,
+    OfSums,
+    Resamples,
     clustered_bootstrap,
     counts_bootstrap,
-    macro_auc_of_counts,
+    sums_bootstrap,
 )
-from hilum.statistics.calibration import PlattScaling, Reliability, ReliabilityBin, platt, reliability
+from hilum.statistics.calibration import (
+    Coefficient,
+    PlattScaling,
+    Recalibration,
+    Reliability,
+    ReliabilityBin,
+    ece_bootstrap,
+    platt,
+    recalibration,
+    reliability,
+)
+from hilum.statistics.counted import auc_of_counts, average_precision_of_counts, macro_auc_of_counts
+from hilum.statistics.curves import (
+    PrecisionRecallCurve,
+    RocCurve,
+    average_precision,
+    precision_recall_curve,
+    roc_curve,
+)
+from hilum.statistics.decision import DecisionCurve, decision_curve
+from hilum.statistics.icc import IntraclassCorrelation, icc
+from hilum.statistics.paired import McNemar, PairedDifference, holm, mcnemar, paired_sums
 from hilum.statistics.proportions import Proportion, wilson
 from hilum.statistics.roc import AucEstimate, PairedAuc, auc, paired_auc
+from hilum.statistics.sample_size import (
+    AccuracySize,
+    auc_standard_error,
+    design_effect,
+    n_for_accuracy,
+    n_for_auc,
+    n_for_auc_difference,
+    n_for_mcnemar,
+    n_for_proportion,
+    proportion_half_width,
+)
 from hilum.statistics.thresholds import (
     MINIMUM_POSITIVES,
     OperatingPoint,
@@ -24,28 +58,64 @@ from hilum.statistics.thresholds import (
 
 __all__ = [
     "MINIMUM_POSITIVES",
+    "AccuracySize",
+    "Agreement",
     "AucEstimate",
+    "Coefficient",
+    "DecisionCurve",
     "Interval",
+    "IntraclassCorrelation",
+    "McNemar",
+    "OfSums",
     "OperatingPoint",
     "PairedAuc",
+    "PairedDifference",
     "PlattScaling",
+    "PrecisionRecallCurve",
     "Proportion",
     "PurposeThresholds",
+    "Recalibration",
     "Reliability",
     "ReliabilityBin",
+    "Resamples",
+    "RocCurve",
     "at_sensitivity",
     "at_specificity",
     "auc",
     "auc_of_counts",
+    "auc_standard_error",
+    "average_precision",
+    "average_precision_of_counts",
     "choose_thresholds",
     "clustered_bootstrap",
+    "cohen_kappa",
     "counts_bootstrap",
+    "decision_curve",
+    "design_effect",
+    "ece_bootstrap",
+    "fleiss_kappa",
+    "gwet_ac1",
+    "holm",
+    "icc",
+    "krippendorff_alpha",
     "macro_auc_of_counts",
     "maximum_f1",
     "maximum_youden",
+    "mcnemar",
+    "n_for_accuracy",
+    "n_for_auc",
+    "n_for_auc_difference",
+    "n_for_mcnemar",
+    "n_for_proportion",
     "operating_point",
     "paired_auc",
+    "paired_sums",
     "platt",
+    "precision_recall_curve",
+    "proportion_half_width",
+    "recalibration",
     "reliability",
+    "roc_curve",
+    "sums_bootstrap",
     "wilson",
 ]

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hilum.errors import DataError
-from hilum.statistics.inputs import Bools, Floats, both_classes, labelled_scores
+from hilum.statistics.curves import swept
+from hilum.statistics.inputs import Bools, labelled_scores
 from hilum.statistics.proportions import Proportion, wilson
 
 MINIMUM_POSITIVES = 30
@@ -64,27 +65,6 @@ class PurposeThresholds:
     n_negative: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Sweep:
-    """Every distinct score as a threshold, from high to low, with the cases at or above it."""
-
-    thresholds: Floats
-    true_positives: Floats
-    false_positives: Floats
-    n_positive: int
-    n_negative: int
-
-
-def _sweep(labels: ArrayLike, scores: ArrayLike) -> _Sweep:
-    y, s = labelled_scores(labels, scores)
-    n_positive, n_negative = both_classes(y)
-    order = np.argsort(-s, kind="stable")
-    y, s = y[order], s[order]
-    last_of_tie = np.r_[np.flatnonzero(s[1:] != s[:-1]), s.size - 1]
-    found = np.cumsum(y, dtype=np.float64)[last_of_tie]
-    return _Sweep(s[last_of_tie], found, last_of_tie + 1.0 - found, n_positive, n_negative)
-
-
 def operating_point(labels: ArrayLike, scores: ArrayLike, threshold: float, *, level: float = 0.95) -> OperatingPoint:
     """Sensitivity, specificity, predictive values and F1 of a threshold.
 
@@ -127,7 +107,7 @@ def maximum_f1(labels: ArrayLike, scores: ArrayLike) -> float:
     Raises:
         DataError: as `hilum.statistics.auc`.
     """
-    sweep = _sweep(labels, scores)
+    sweep = swept(labels, scores)
     f1 = 2.0 * sweep.true_positives / (sweep.true_positives + sweep.false_positives + sweep.n_positive)
     return float(sweep.thresholds[int(np.argmax(f1))])
 
@@ -145,7 +125,7 @@ def maximum_youden(labels: ArrayLike, scores: ArrayLike) -> float:
     Source:
         Youden, Cancer 3:32-35 (1950).
     """
-    sweep = _sweep(labels, scores)
+    sweep = swept(labels, scores)
     youden = sweep.true_positives / sweep.n_positive - sweep.false_positives / sweep.n_negative
     return float(sweep.thresholds[int(np.argmax(youden))])
 
@@ -163,7 +143,7 @@ def at_sensitivity(labels: ArrayLike, scores: ArrayLike, sensitivity: float) -> 
     """
     if not 0.0 < sensitivity <= 1.0:
         raise DataError(f"A sensitivity of {sensitivity} was asked for; it must be above 0 and at most 1.")
-    sweep = _sweep(labels, scores)
+    sweep = swept(labels, scores)
     # the tolerance makes .9 of 10 positives nine, not ten
     enough = sweep.true_positives >= sensitivity * sweep.n_positive - 1e-9
     return float(sweep.thresholds[int(np.argmax(enough))])
@@ -182,7 +162,7 @@ def at_specificity(labels: ArrayLike, scores: ArrayLike, specificity: float) -> 
     """
     if not 0.0 <= specificity <= 1.0:
         raise DataError(f"A specificity of {specificity} was asked for; it must lie within 0..1.")
-    sweep = _sweep(labels, scores)
+    sweep = swept(labels, scores)
     allowed = np.flatnonzero(sweep.false_positives <= (1.0 - specificity) * sweep.n_negative + 1e-9)
     return float(sweep.thresholds[allowed[-1]]) if allowed.size else None
 
