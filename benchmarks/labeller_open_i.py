@@ -1,15 +1,17 @@
 """The rule labeller against the human coding of Open-I, and its speed beside a labeller that only looks for mentions.
 
-    .venv/bin/python benchmarks/labeller_open_i.py FOLDER [dev|test]
+    .venv/bin/python benchmarks/labeller_open_i.py FOLDER [dev|test] [--write]
 
 FOLDER holds Open-I's reports. Rules are tuned on the dev half alone; the halves are those of the gold table: a report
 is of the dev half if the SHA-256 of its id is even. Prints F1 by finding with 95 % intervals (percentile bootstrap over
-reports, 2,000 resamples), under the coders' conventions (`hilum.corpora.open_i_gold`) and without them.
+reports, 2,000 resamples), under the coders' conventions (`hilum.corpora.open_i_gold`) and without them. With
+--write the figures of the test half become those that the judge prints beside its numbers (`hilum.labeling.measured`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ from hilum.corpora.open_i import OpenI
 from hilum.corpora.open_i_gold import as_coded
 from hilum.labeling import Labelling, RuleLabeller
 from hilum.labeling.matching import PhraseTree, tokenize
+from hilum.labeling.measured import MEASURED
 from hilum.records import NAMES, NO_FINDING, LabelState
 from hilum.statistics import counts_bootstrap
 
@@ -110,16 +113,18 @@ def speed(texts: Sequence[str]) -> tuple[float, float]:
 def main() -> int:
     """Print the table; status 1 where what is asked is missed."""
     half = sys.argv[2] if len(sys.argv) > 2 else "test"
+    write = sys.argv[3:] == ["--write"] and half == "test"
     texts, coded = gold(Path(sys.argv[1]), half)
     labeller = RuleLabeller()
     labelled = labeller.label(texts)
+    failed = sum(one.failed is not None for one in labelled)
     wanted = matrix(coded)
     found = score(matrix([as_coded(one) for one in labelled]), wanted)
     plain = score(matrix([frozenset(one.of(LabelState.PRESENT)) for one in labelled]), wanted)
     naive = score(matrix([mentioned(one) for one in labelled]), wanted)
     print(
         f"{labeller.identity}, {half} half of Open-I: {len(texts)} reports, FINDINGS and IMPRESSION, "
-        "uncertain as negative"
+        f"uncertain as negative; {failed} failed"
     )
     print("| finding | coded | F1 [95 % interval] | without the coders' conventions | mentions alone |")
     print("|---|---|---|---|---|")
@@ -128,6 +133,15 @@ def main() -> int:
         print(
             f"| {name} | {n} | {estimate:.3f} [{low:.3f}, {high:.3f}] | {plain[name][0]:.3f} | {naive[name][0]:.3f} |"
         )
+    if write:
+        held = {
+            "identity": labeller.identity,
+            "on": f"test half of Open-I ({len(texts):,} reports, human MeSH coding), FINDINGS and IMPRESSION, "
+            "uncertain as negative, under the coders' conventions",
+            "f1": {name: [round(value, 3) for value in row] for name, row in found.items()},
+            "f1_without_conventions": {name: [round(value, 3) for value in row] for name, row in plain.items()},
+        }
+        MEASURED.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
     whole, phrases = speed(texts)
     print(f"\nspeed: {whole:.0f} reports/s of processor time; a search for mentions alone {phrases:.0f}/s", end="")
     print(f" (ratio {phrases / whole:.1f})")

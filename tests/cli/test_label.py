@@ -1,6 +1,9 @@
 """`hilum label` through the command."""
 
+import io
 import json
+import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -80,6 +83,11 @@ def test_bad_rows_fail_alone_and_the_status_says_so(hilum, tmp_path):
     [
         ("none.jsonl", None, "cannot be read"),
         ("empty.txt", b" \n", "is empty"),
+        ("empty.jsonl", b"\n \n", "empty.jsonl has no reports"),
+        ("empty.csv", b"id,text\n", "empty.csv has no reports"),
+        ("nothing.csv", b"", "no column id, text"),
+        ("twice.csv", b"id,text,text\n1,a,b\n", "several columns text"),
+        ("text.jsonl", b"No effusion.\n", "is not JSONL: line 1 does not begin with {"),
         ("latin.txt", b"Erg\xfcsse", "not UTF-8"),
         ("other.csv", b"study,report\n1,x\n", "no column id, text"),
         ("bad.parquet", b"nothing", "cannot be read as Parquet"),
@@ -102,6 +110,145 @@ def test_explain_marks_the_words_without_colour(hilum, rows, tmp_path):
     assert "+ Pleural Effusion: present" in done.out
     page = (tmp_path / "page.html").read_text()
     assert '<mark class="absent" title="Pneumothorax">No pneumothorax</mark>' in page
+
+
+def test_words_are_marked_by_what_they_say_and_never_by_no_finding(hilum, tmp_path):
+    (tmp_path / "x.txt").write_text("No effusion. No acute disease. Trachea midline.")
+    done = hilum("label", tmp_path / "x.txt", "--explain", "--html", tmp_path / "x.html")
+    assert "[- No effusion]. [- No acute disease]." in done.out
+    assert "[+" not in done.out
+    assert "+ No Finding: present" in done.out
+    page = (tmp_path / "x.html").read_text()
+    assert '<mark class="absent" title="Pleural Effusion">No effusion</mark>' in page
+    assert '<mark class="absent" title="No Finding">No acute disease</mark>' in page
+    assert '<mark class="present" title' not in page
+
+
+def give(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
+
+
+def test_standard_input_is_jsonl_in_utf8(hilum, monkeypatch):
+    rows = [{"id": "a", "text": TEXT}, {"id": "b", "text": "No effusion, é."}]
+    give(
+        monkeypatch,
+        "\ufeff".encode() + "\n".join(json.dumps(r, ensure_ascii=False) for r in rows).encode() + b"\n\xff\n",
+    )
+    done = hilum("label", "-")
+    assert done.status == 3
+    first, second, third = read_lines(done.out)
+    check(first)
+    assert second["labels"]["Pleural Effusion"]["state"] == "absent"
+    assert "Line 3 is not UTF-8" in third["failed"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "Standard input has no reports"),
+        (b"No effusion.\n", "Standard input is not JSONL: line 1"),
+        (b"id,text\n1,a\n", "CSV from a file that ends in .csv"),
+    ],
+)
+def test_standard_input_that_is_no_jsonl(hilum, monkeypatch, content, said):
+    give(monkeypatch, content)
+    done = hilum("label", "-")
+    assert done.status == 1
+    assert said in done.err
+    assert done.out == ""
+
+
+def test_lines_made_to_break_a_parser_fail_alone(hilum, tmp_path):
+    lines = [
+        "[" * 100_000,
+        '{"id": ' + "9" * 5000 + ', "text": "a"}',
+        json.dumps({"id": "half", "text": "Effusion \ud800"}),
+        '{"id": "lines", "text": "No\u2028effusion\u0085."}',
+    ]
+    (tmp_path / "r.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    done = hilum("label", tmp_path / "r.jsonl", "--html", tmp_path / "r.html")
+    assert done.status == 3
+    deep, long, half, good = read_lines(done.out)
+    assert "nested too deep" in deep["failed"]
+    assert "a number too long" in long["failed"]
+    assert "lone surrogate" in half["failed"]
+    assert good["labels"]["Pleural Effusion"]["state"] == "absent"
+
+
+def test_csv_is_read_strictly(hilum, tmp_path):
+    (tmp_path / "r.csv").write_text(
+        'id,text\n1,No effusion, small pneumothorax.\n2,"No effusion, no ""edema""."\n\n3\n4,"a" b,c\n'
+        '5,"Two\nlines, no edema."\n6,"Effusion.\n7,No effusion.\n'
+    )
+    done = hilum("label", tmp_path / "r.csv")
+    assert done.status == 3
+    lines = read_lines(done.out)
+    assert [bool(line.get("failed")) for line in lines] == [True, False, True, True, False, True]
+    assert "Row 1 (line 2) has 3 fields, expected 2; put the text in double quotes" in lines[0]["failed"]
+    assert "Row 3 (line 5) has 1 field, expected 2" in lines[2]["failed"]
+    assert "Row 4 (line 6) cannot be read" in lines[3]["failed"]
+    assert lines[4]["labels"]["Edema"]["state"] == "absent"
+    assert "Row 6 (lines 9 to 10) cannot be read" in lines[5]["failed"]
+
+
+def test_repeated_ids_are_labelled_and_told_of(hilum, tmp_path):
+    (tmp_path / "r.jsonl").write_text("\n".join(json.dumps({"id": i, "text": TEXT}) for i in "abcab"))
+    done = hilum("label", tmp_path / "r.jsonl")
+    assert done.status == 0
+    assert len(read_lines(done.out)) == 5
+    assert "2 reports have the id of an earlier one (report 4 as 1, 5 as 2)" in done.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--model", "m"),
+        ("--url", "http://127.0.0.1:8000/v1"),
+        ("--allow-remote",),
+        ("--cache", "kept"),
+        ("--weights", "w.pth"),
+        ("--tokenizer", "t"),
+        ("--device", "cpu"),
+        ("--backend", "llm", "--model", "m", "--rules", "r.toml"),
+        ("--backend", "llm", "--model", "m", "--language", "en"),
+        ("--backend", "chexbert", "--model", "m"),
+        ("--rules", "r.toml", "--language", "en"),
+    ],
+)
+def test_options_of_another_back_end_are_refused(hilum, rows, options):
+    done = hilum("label", rows, *options)
+    assert done.status == 2
+    assert "leave" in done.err
+    assert done.out == ""
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(hilum, rows, tmp_path):
+    before = rows.read_text()
+    for page in (tmp_path / "none" / "page.html", tmp_path, rows):
+        done = hilum("label", rows, "--html", page)
+        assert done.status == 2
+        assert "--html" in done.err
+        assert done.out == ""
+    assert rows.read_text() == before
+
+
+def test_a_report_in_another_language_is_failed(hilum, tmp_path):
+    (tmp_path / "zh.txt").write_text("右侧大量气胸。", encoding="utf-8")
+    done = hilum("label", tmp_path / "zh.txt")
+    assert done.status == 3
+    (line,) = read_lines(done.out)
+    assert "script" in line["failed"]
+    assert "labels" not in line
+
+
+def test_no_server_is_said_once(hilum, tmp_path):
+    (tmp_path / "r.jsonl").write_text("\n".join(json.dumps({"id": i, "text": TEXT}) for i in range(50)))
+    started = time.monotonic()
+    done = hilum("label", tmp_path / "r.jsonl", "--backend", "llm", "--model", "m", "--url", "http://127.0.0.1:9/v1")
+    assert time.monotonic() - started < 4  # one report alone took as long, in tries
+    assert done.status == 1
+    assert done.err.count("Nothing answers at http://127.0.0.1:9/v1") == 1
+    assert done.out == ""
 
 
 def test_a_page_escapes_what_a_report_says(hilum, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hilum.errors import UsageError
+from hilum.errors import DependencyError, UsageError
 from hilum.labeling.endpoint import EndpointLabeller
 from hilum.records import NAMES, NO_FINDING, LabelState
 
@@ -245,3 +245,28 @@ def test_no_finding_alone_needs_no_quote(server: Server) -> None:
     server.replies = [lambda: completion("```json\n" + json.dumps({"findings": clear}) + "\n```")]
     (got,) = labeller(server).label(["Normal chest."])
     assert got.of(LabelState.PRESENT) == (NO_FINDING,)
+
+
+def test_nothing_there_stops_at_once_and_says_so() -> None:
+    waits: list[float] = []
+    made = EndpointLabeller("http://127.0.0.1:9/v1", "m", sleep=waits.append)
+    with pytest.raises(DependencyError, match=r"Nothing answers at http://127\.0\.0\.1:9/v1 .*start the server.*--url"):
+        made.label([f"{TEXT} Report {n}." for n in range(300)])
+    assert waits == []
+
+
+def test_a_server_that_goes_away_fails_what_is_left_and_loses_nothing(tmp_path: Path) -> None:
+    first = Server()
+    thread = threading.Thread(target=first.http.serve_forever, args=(0.02,))
+    thread.start()
+    waits: list[float] = []
+    made = labeller(first, waits, workers=2, cache=tmp_path)
+    assert made.label([TEXT])[0].failed is None
+    first.http.shutdown()
+    thread.join()
+    first.http.server_close()
+    got = made.label([TEXT, *(f"{TEXT} Report {n}." for n in range(100))])
+    assert got[0].failed is None, "kept"
+    assert all(one.failed and not one.states for one in got[1:])
+    assert "any more" in str(got[-1].failed)
+    assert len(waits) <= 6  # of the reports under way, not of all

@@ -174,6 +174,18 @@ def test_a_second_language_is_a_table(sentence: str) -> None:
         assert sentence[mention.span.start : mention.span.end] == mention.span.text
 
 
+@pytest.mark.parametrize("sentence", ["No effusion.", "Kein Pneumothorax", "PTX left", "。。。"])
+def test_a_second_language_knows_its_own(sentence: str) -> None:
+    (found,) = RuleLabeller(chinese()).label([sentence])
+    assert found.failed
+    assert not found.states
+
+
+def test_letters_of_a_table_s_own_are_not_foreign() -> None:
+    (found,) = RuleLabeller(chinese()).label(["PICC管尖端位于上腔静脉"])
+    assert found.of(LabelState.PRESENT) == ("Support Devices",)
+
+
 def test_a_table_without_headings() -> None:
     table = {**tomllib.loads(CHINESE), "skipped_sections": [], "read_sections": [], "structure_sections": []}
     (found,) = RuleLabeller(Language.model_validate(table)).label(["病史：肺炎。：气胸"])
@@ -197,6 +209,9 @@ def test_sides_and_amounts_of_a_second_language() -> None:
         ('findings = ["Edema"]', 'findings = ["Oedema"]', "not a finding: Oedema"),
         ('findings = ["Edema"]', "findings = []", "no concept counts for Edema"),
         ('name = "edema"', 'name = "pleura"', "concepts with one name: pleura"),
+        ('name = "edema"', 'name = "edema"\nbeside = ["x"]', "no concept is named x"),
+        ('phrases = ["肺水肿"]', 'phrases = ["肺水肿"]\nelliptic = ["..."]', "concept 'edema', elliptic: .*gap"),
+        ("[scope]", '[scope]\nalone = ["一|"]', r"scope\.alone: .*an alternative that is no word"),
         ('phrases = ["肺水肿"]', 'phrases = ["<lung> 水肿"]', "concept 'edema', phrases: .*<lung>.*does not have"),
         ('phrases = ["肺水肿"]', 'phrases = ["肺水肿?"]', "concept 'edema', phrases: .*can be empty"),
         ('before = ["未见", "无", "不"]', 'before = ["... 无"]', r"cues\.absent\.before: .*begins or ends with a gap"),

@@ -6,6 +6,9 @@ side. Those two numbers say how the rules fared on hard sentences that they did 
 suites in hand, so that passing them now says only that nothing was lost since. The error on reports is measured on
 reports, in `docs`.
 
+`newcomer.jsonl` holds what a newcomer found wrong afterwards, with variants of each; all of it is mended, so it
+measures nothing.
+
 Each row has `text`, the `states` of the findings that it says anything of, and for some findings the `side`.
 """
 
@@ -30,7 +33,7 @@ def labeller() -> RuleLabeller:
 
 
 def rows() -> Iterator[object]:
-    for suite in ("independent", "informed"):
+    for suite in ("independent", "informed", "newcomer"):
         for line in (SUITES / f"{suite}.jsonl").read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             yield pytest.param(row, id=f"{suite}-{row['id']}")
@@ -45,9 +48,12 @@ def side_of(found: Labelling, finding: str) -> str | None:
 @pytest.mark.parametrize("row", list(rows()))
 def test_a_sentence_of_the_suites(labeller: RuleLabeller, row: dict[str, object]) -> None:
     (found,) = labeller.label([row["text"]])
+    assert found.failed is None
     states = {name: s.value for name, s in found.states.items() if s is not LabelState.NOT_MENTIONED}
     states.pop(NO_FINDING, None)  # it is derived
     assert states == row["states"]
+    if "present" in {state for name, state in states.items() if name != DEVICES}:
+        assert found.states[NO_FINDING] is not LabelState.PRESENT
     sides = row.get("side", {})
     assert {name: side_of(found, name) for name in sides} == sides
 
@@ -70,7 +76,6 @@ IN_ONE_PHRASE = {
     "The lungs are clear, without focal consolidation, edema, or nodule.",
     "The lungs are clear.",
     "The pleural spaces are clear.",
-    "There is no pleural effusion, thickening, or pneumothorax.",  # thickening of what is left to the reader
 }
 
 

@@ -29,8 +29,22 @@ def document(*studies, failures=()):
 
 def test_the_document_follows_its_schema(validator, result):
     failure = Failure.of("x.dcm", FormatError("Not an image.", Reason.UNKNOWN_FORMAT))
-    validator.validate(document(result, failures=[failure]))
-    validator.validate(document())
+    data = document(result, failures=[failure])
+    assert list(validator.iter_errors(data)) == []
+    assert list(validator.iter_errors(document())) == []
+    # and the schema is no form that everything fits: a part that is missing, unknown or of another type is refused
+    study = data["studies"][0]
+    for part in (data, study, study["report"], study["findings"][0], study["timings_s"], data["failures"][0]):
+        for name in set(part) - {"incomplete", "page"}:  # which documents of before lack
+            value = part.pop(name)
+            assert not validator.is_valid(data), f"{name} is missing"
+            part[name] = ["of another type"]
+            assert not validator.is_valid(data), f"{name} is a list of text"
+            part[name] = value
+        part["unknown"] = 1
+        assert not validator.is_valid(data), sorted(part)
+        del part["unknown"]
+    assert validator.is_valid(data)
 
 
 def test_keys_come_in_the_documented_order(result):
@@ -73,8 +87,13 @@ def test_the_page_and_an_early_end_are_in_the_document(validator, result):
 
 def test_documents_of_before_still_follow_the_schema(validator, result):
     data = document(result)
+    assert data["incomplete"] is False
+    assert data["studies"][0]["page"] is None
     del data["incomplete"], data["studies"][0]["page"]
-    validator.validate(data)
+    assert list(validator.iter_errors(data)) == []
+    # where they stand they are what they were
+    assert not validator.is_valid(data | {"incomplete": None})
+    assert not validator.is_valid(data | {"studies": [data["studies"][0] | {"page": 1}]})
 
 
 def test_unassessed_findings_are_null_and_the_schema_holds_to_it(validator, result):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 
 _BATCH = 256
+_SHOWN = 5  # rows named in a notice
+# characters that JSON leaves as they are, and at which some readers of lines cut
+_ESCAPED = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
 
 class Backend(StrEnum):
@@ -27,10 +30,22 @@ class Backend(StrEnum):
     CHEXBERT = "chexbert"
 
 
+_OPTIONS = {
+    Backend.RULES: ("language", "rules"),
+    Backend.LLM: ("url", "model", "allow_remote", "cache"),
+    Backend.CHEXBERT: ("weights", "tokenizer", "device"),
+}
+"""The options that only one back end has."""
+
+
 def label(
+    context: typer.Context,
     path: Annotated[
         str,
-        typer.Argument(metavar="FILE|-", help="Reports: JSONL, CSV or Parquet with id and text, or the text of one."),
+        typer.Argument(
+            metavar="FILE|-",
+            help="Reports: JSONL, CSV or Parquet with id and text, or the text of one; - is JSONL on standard input.",
+        ),
     ],
     backend: Annotated[Backend, typer.Option(help="What reads the reports.")] = Backend.RULES,
     explain: Annotated[
@@ -58,11 +73,15 @@ def label(
     """Read the 14 findings from reports, with the words behind each; one JSON line per report.
 
     States are present, absent, uncertain and not_mentioned. A report that cannot be labelled has "failed" with the
-    reason in place of labels. Exit status: 0 all labelled, 2 wrong usage, 3 some failed.
+    reason in place of labels. Exit status: 0 all labelled, 1 the work could not start or stopped (a file, a model, an
+    endpoint), 2 wrong usage, 3 some reports failed and the others are done, 130 interrupted.
     """
     from hilum.labeling import RuleLabeller, read_language
     from hilum.labeling import language as built_in
 
+    _refuse_others(context, backend)
+    if html:
+        _refuse_unwritable(html, path)
     labeller: Labeller
     if backend is Backend.LLM:
         from hilum.labeling.endpoint import EndpointLabeller
@@ -80,10 +99,54 @@ def label(
     raise typer.Exit(0 if _run(_rows(path), labeller, explain, html) else 3)
 
 
+def _refuse_others(context: typer.Context, backend: Backend) -> None:
+    """See that every option given is one of the back end's.
+
+    Raises:
+        UsageError: one is not, or a table of rules is given beside a language.
+    """
+    from hilum.errors import UsageError
+
+    def given(name: str) -> bool:
+        # the context's own enumeration is typer's or click's, by version
+        source = context.get_parameter_source(name)
+        return source is not None and source.name == "COMMANDLINE"
+
+    for other, names in _OPTIONS.items():
+        for name in names:
+            if other is not backend and given(name):
+                raise UsageError(
+                    f"--{name.replace('_', '-')} belongs to --backend {other.value}, and {backend.value} would ignore "
+                    "it; leave it out, or choose that back end."
+                )
+    if given("rules") and given("language"):
+        raise UsageError("--rules is a table that names its language; leave --language out.")
+
+
+def _refuse_unwritable(page: Path, reports: str) -> None:
+    """See that the page can be written, before any work.
+
+    Raises:
+        UsageError: it would be written over the reports, or cannot be written.
+    """
+    import os
+
+    from hilum.errors import UsageError
+
+    if reports != "-" and page.resolve() == Path(reports).resolve():
+        raise UsageError("--html would be written over the reports; give another file.")
+    place = page if page.exists() else page.parent
+    if page.is_dir() or not page.parent.is_dir() or not os.access(place, os.W_OK):
+        raise UsageError(
+            f"--html {page} cannot be written; give a file in a folder that is there and may be written to."
+        )
+
+
 def _rows(path: str) -> Iterable[ReportRow | BadRow]:
     from hilum.labeling import read_jsonl, read_reports
 
-    return read_jsonl(sys.stdin) if path == "-" else read_reports(Path(path))
+    # bytes: the locale must not decide how reports are decoded
+    return read_jsonl(sys.stdin.buffer) if path == "-" else read_reports(Path(path))
 
 
 def _run(rows: Iterable[ReportRow | BadRow], labeller: Labeller, explain: bool, html: Path | None) -> bool:
@@ -93,16 +156,28 @@ def _run(rows: Iterable[ReportRow | BadRow], labeller: Labeller, explain: bool, 
 
     console = console_for(sys.stdout)
     kept: list[tuple[str, str, Labelling]] = []
+    seen: dict[str, int] = {}
+    repeated: list[tuple[int, int]] = []
     all_labelled = True
-    for identity, text, labelling in _labelled(rows, labeller):
+    for number, (identity, text, labelling) in enumerate(_labelled(rows, labeller), start=1):
+        if identity and seen.setdefault(identity, number) != number:
+            repeated.append((number, seen[identity]))
         all_labelled = all_labelled and labelling.failed is None
         if explain:
             print_explanation(console, identity, text, labelling)
         else:
             said = {"labels": labelling.as_dict()} if labelling.failed is None else {"failed": labelling.failed}
-            typer.echo(json.dumps({"id": identity or None, **said}, ensure_ascii=False))
+            typer.echo(json.dumps({"id": identity or None, **said}, ensure_ascii=False).translate(_ESCAPED))
         if html:
             kept.append((identity, text, labelling))
+    if repeated:
+        places = ", ".join(f"{number} as {first}" for number, first in repeated[:_SHOWN])
+        more = ", ..." if len(repeated) > _SHOWN else ""
+        typer.echo(
+            f"hilum: {len(repeated)} reports have the id of an earlier one (report {places}{more}); all are labelled, "
+            "but cannot be told apart by id.",
+            err=True,
+        )
     if html:
         html.write_text(explanation_page(kept, labeller.identity), encoding="utf-8")
         from hilum.pages import printable_name

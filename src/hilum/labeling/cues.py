@@ -105,8 +105,15 @@ def _looks_ahead(cue: Match[Cue], names: Sequence[int], stops: set[int], words: 
         return True
     between = range(cue.last + 1, names[at])
     return words[cue.last + 1] not in scope.trailers and not any(
-        i in stops or words[i] in scope.joints for i in between
+        i in stops or (words[i] in scope.joints and not _joins_places(i, between, words, scope)) for i in between
     )
+
+
+def _joins_places(i: int, between: range, words: Sequence[str], scope: Scope) -> bool:
+    """Whether the join at `i` stands among words of place alone: "likely left basilar and retrocardiac atelectasis"."""
+    around = {words[k] for k in between if k != i and words[k] not in scope.joins}
+    beside = i > between.start and words[i - 1] in scope.places and words[i + 1] in scope.places
+    return words[i] in scope.joins and beside and around <= scope.places
 
 
 def reaching(
@@ -138,7 +145,8 @@ def _reaches(cue: Match[Cue], mention: Match[Named], words: Sequence[str], divis
     if cue.payload.before:
         return True
     verb = any(words[token] in scope.verbs for token in cue.tokens)
-    if not verb and division.item[first] != division.item[mention.last]:
+    beside = first - 1 if words[first] in scope.commas else first  # "effusion, if any, is small"
+    if not verb and division.item[beside] != division.item[mention.last]:
         return False  # "effusions larger, pneumothorax absent"
     place = words[max(mention.first - _NEAR_LOCATOR, 0) : mention.first]
     return scope.locators.isdisjoint(place)

@@ -25,6 +25,13 @@ class Structure:
 
 
 @dataclass(frozen=True, slots=True)
+class Elliptic:
+    """A word that names a concept only behind another of its list ("effusion or thickening")."""
+
+    concept: Concept
+
+
+@dataclass(frozen=True, slots=True)
 class Cue:
     """Words that change what a mention says, standing before or behind it."""
 
@@ -34,13 +41,13 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A severity, a side or a claim with its value, or a phrase that steers cues."""
+    """A severity, a side or a claim with its value, or a phrase that steers cues or takes up what was named."""
 
-    kind: Literal["severity", "side", "claim", "none", "stop", "same"]
+    kind: Literal["severity", "side", "claim", "none", "stop", "same", "instead", "alone", "explains"]
     value: str = ""
 
 
-Entry = Named | Structure | Cue | Note
+Entry = Named | Structure | Elliptic | Cue | Note
 
 
 def entries(rules: Language) -> Iterator[tuple[str, Entry]]:
@@ -49,6 +56,7 @@ def entries(rules: Language) -> Iterator[tuple[str, Entry]]:
         yield from ((phrase, Named(concept, denies=False)) for phrase in concept.phrases)
         yield from ((phrase, Named(concept, denies=True)) for phrase in concept.normal)
         yield from ((phrase, Structure(concept)) for phrase in concept.structures)
+        yield from ((phrase, Elliptic(concept)) for phrase in concept.elliptic)
     for effect in EFFECTS:
         cue = getattr(rules.cues, effect)
         yield from ((phrase, Cue(effect, before=True)) for phrase in cue.before)
@@ -56,6 +64,9 @@ def entries(rules: Language) -> Iterator[tuple[str, Entry]]:
     yield from ((phrase, Note("none")) for phrase in rules.cues.none.anywhere)
     yield from ((phrase, Note("stop")) for phrase in rules.cues.stop.anywhere)
     yield from ((phrase, Note("same")) for phrase in rules.scope.same)
+    yield from ((phrase, Note("instead")) for phrase in rules.scope.instead)
+    yield from ((phrase, Note("alone")) for phrase in rules.scope.alone)
+    yield from ((phrase, Note("explains")) for phrase in rules.scope.explains)
     for severity, phrases in rules.severities.items():
         yield from ((phrase, Note("severity", severity)) for phrase in phrases)
     for side, phrases in rules.sides.items():

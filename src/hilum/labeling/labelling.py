@@ -35,7 +35,8 @@ class Mention:
         severity: minimal, small, mild, moderate, large or severe; None where nothing is said.
         side: left, right or bilateral; None where nothing is said.
         by: what decided the state: a cue (gone, open, absent, uncertain), "alternative" (A or B), "normal" (a structure
-            called normal), "hint" (the concept only hints at the finding), or None for a plain mention.
+            called normal), "hint" (the concept only hints at the finding), "artifact" (taken for something that is no
+            finding), or None for a plain mention.
     """
 
     concept: str
@@ -72,6 +73,7 @@ class Labelling:
         mentions: every mention, the other findings' included; only the rules give them.
         claims: what is said besides findings; only the rules give them.
         failed: why there are no labels; None if there are. A failed report is never one of zeros.
+        unreadable: whether the text is to blame: nobody could label it. False where the labeller failed.
     """
 
     states: Mapping[str, LabelState] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class Labelling:
     mentions: tuple[Mention, ...] = ()
     claims: tuple[Claim, ...] = ()
     failed: str | None = None
+    unreadable: bool = False
 
     def of(self, state: LabelState) -> tuple[str, ...]:
         """The findings of that state, in the order of `hilum.records.NAMES`."""

@@ -24,6 +24,7 @@ EFFECTS: tuple[Effect, ...] = ("ignored", "gone", "open", "absent", "uncertain")
 Severity = Literal["minimal", "small", "mild", "moderate", "large", "severe"]
 Side = Literal["left", "right", "bilateral", "none"]
 ClaimKind = Literal["position", "prior", "view", "recommendation", "communication"]
+_SCOPE_PHRASES = ("same", "instead", "alone", "explains")  # the other fields of the scope hold single words
 
 
 class _Strict(BaseModel):
@@ -45,6 +46,11 @@ class Concept(_Strict):
     """Phrases that deny it by calling a structure normal."""
     structures: Phrases = ()
     """Structures that deny it where they stand in a list that is called normal ("heart, hila and mediastinum")."""
+    elliptic: Phrases = ()
+    """Phrases that name it only in a list, right behind a concept of `beside` ("effusion or thickening")."""
+    beside: Words = ()
+    mimics: bool = False
+    """True: what the text explains by it may be no finding ("nodule, likely nipple shadow")."""
 
 
 class Cue(_Strict):
@@ -99,6 +105,18 @@ class Scope(_Strict):
     """Words that open a new statement after a comma or join, where that names something."""
     same: Phrases = ()
     """Words that take up what was named before, so that no statement opens ("that on the left")."""
+    instead: Phrases = ()
+    """Words that stand for what was denied or doubted before, and say where it is ("there is one on the left")."""
+    alone: Phrases = ()
+    """The same without a noun, between commas or the like ("none on the left; small on the right")."""
+    leads: Words = ()
+    """Words that may stand between a comma or the like and such words, besides cues, sizes and sides."""
+    explains: Phrases = ()
+    """Words between a finding and what it is taken for ("represents", "due to")."""
+    places: Words = ()
+    """Words of place and size that an "and" may join before a noun ("left basilar and retrocardiac atelectasis")."""
+    walls: Words = ()
+    """Words that no `...` of a phrase crosses, besides commas and joins ("the heart is obscured by a large ...")."""
 
 
 class Language(_Strict):
@@ -123,6 +141,10 @@ class Language(_Strict):
     read_sections: Words = ()
     structure_sections: Words = ()
     """Headings that name a structure: they are read with what they head ("Heart: enlarged.")."""
+    usual: Words = ()
+    """Words by which a text is known to be of this language, besides those of the phrases."""
+    foreign: Words = ()
+    """Words of other languages that reports in this one do not use."""
     classes: dict[str, Phrases] = Field(default_factory=dict)
     concept: tuple[Concept, ...]
     cues: Cues
@@ -140,6 +162,8 @@ class Language(_Strict):
         if missing := set(NAMES) - named:
             raise ValueError(f"no concept counts for {', '.join(sorted(missing))}")
         names = [item.name for item in self.concept]
+        if unknown := {name for item in self.concept for name in item.beside} - set(names):
+            raise ValueError(f"no concept is named {', '.join(sorted(unknown))}")
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"concepts with one name: {', '.join(sorted(twice))}")
         return self
@@ -152,22 +176,29 @@ class Language(_Strict):
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
         for field, words in self.scope:
-            for word in words if field != "same" else ():
+            for word in words if field not in _SCOPE_PHRASES else ():
                 if len(tokenize(word).words) != 1:
                     raise ValueError(f"scope.{field}: {word!r} is not one word")
         return self
+
+    def words(self) -> Iterator[str]:
+        """Every word of its phrases, and the usual ones; some come often."""
+        for _, phrase in self._phrases():
+            yield from tokenize(phrase).words
+        yield from self.usual
 
     def _phrases(self) -> Iterator[tuple[str, str]]:
         """Every phrase with its place in the table."""
         for name, members in self.classes.items():
             yield from ((f"classes.{name}", phrase) for phrase in members)
         for item in self.concept:
-            for field in ("phrases", "normal", "structures"):
+            for field in ("phrases", "normal", "structures", "elliptic"):
                 yield from ((f"concept {item.name!r}, {field}", phrase) for phrase in getattr(item, field))
         for effect, cue in self.cues:
             for where, phrases in cue:
                 yield from ((f"cues.{effect}.{where}", phrase) for phrase in phrases)
-        yield from (("scope.same", phrase) for phrase in self.scope.same)
+        for field in _SCOPE_PHRASES:
+            yield from ((f"scope.{field}", phrase) for phrase in getattr(self.scope, field))
         for group in ("severities", "sides", "claims"):
             for name, phrases in getattr(self, group).items():
                 yield from ((f"{group}.{name}", phrase) for phrase in phrases)

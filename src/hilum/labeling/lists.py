@@ -1,10 +1,10 @@
-"""Lists of what is named: structures that share one "normal", and findings of which one holds ("A or B")."""
+"""Lists of what is named: structures that share one "normal", findings of which one holds ("A or B"), ellipses."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from hilum.labeling.entries import Named, Structure
+from hilum.labeling.entries import Elliptic, Named, Structure
 from hilum.labeling.matching import Match
 from hilum.labeling.scope import Scope
 
@@ -72,8 +72,31 @@ def _chain(
     return chain
 
 
+def ellipses(
+    named: Sequence[Match[Named]], elliptic: Sequence[Match[Elliptic]], words: Sequence[str], scope: Scope
+) -> Iterator[Match[Named]]:
+    """The items that leave a word to the one before them: the thickening in "no pleural effusion or thickening".
+
+    Args:
+        named: what the sentence names, in order.
+        elliptic: words that may be such an item.
+        words: of the sentence.
+        scope: the scope words.
+    """
+    for match in elliptic:
+        before = [m for m in named if m.last < match.first]
+        if not before or any(match.first in m.tokens for m in named):
+            continue
+        concept = match.payload.concept
+        between = words[before[-1].last + 1 : match.first]
+        listed = between and all(word in scope.joints or word in scope.alternatives for word in between)
+        if listed and before[-1].payload.concept.name in concept.beside:
+            yield Match(Named(concept, denies=False), match.tokens)
+
+
 def alternatives(
     named: Sequence[Match[Named]],
+    every: Sequence[Match[Named]],
     hushed: Collection[int],
     words: Sequence[str],
     items: Sequence[int],
@@ -83,6 +106,7 @@ def alternatives(
 
     Args:
         named: what is said to be there, in order.
+        every: all that the sentence names, in order: "A may be B versus C" leaves A as it is.
         hushed: first tokens of phrases behind which an "or" only lists ("no change in A or B").
         words: of the sentence.
         items: for every token the number of its item; see `Division`.
@@ -93,9 +117,9 @@ def alternatives(
         return out
     for at, word in enumerate(words):
         if word in scope.against:
-            beside = [i for i, m in enumerate(named) if items[m.first] == items[at]]
-            out |= set([i for i in beside if named[i].last < at][-1:])
-            out |= set([i for i in beside if named[i].first > at][:1])
+            item = [m for m in every if items[m.first] == items[at]]
+            beside = [m for m in item if m.last < at][-1:] + [m for m in item if m.first > at][:1]
+            out |= {i for i, m in enumerate(named) if any(m is other for other in beside)}
     group: list[int] = []
     either = False
     for i, match in enumerate(named):

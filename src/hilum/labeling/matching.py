@@ -274,15 +274,16 @@ class PhraseTree(Generic[Payload]):
         cut = self._cuts.get(word)
         if cut is None:
             cut = 0
-            if not self._means(word):
+            if not self.knows(word):
                 places = range(RUN_TOGETHER, len(word) - RUN_TOGETHER + 1)
-                cut = next((at for at in places if word[:at] in self._right and self._means(word[at:])), 0)
+                cut = next((at for at in places if word[:at] in self._right and self.knows(word[at:])), 0)
             if len(self._cuts) < _REMEMBERED:
                 self._cuts[word] = cut
         return cut
 
-    def _means(self, word: str) -> bool:
-        return bool(self._keys(word)) or (self._classes is not None and self._classes._means(word))
+    def knows(self, word: str) -> bool:
+        """Whether a word of a text, in lower case, is one of the phrases'."""
+        return bool(self._keys(word)) or (self._classes is not None and self._classes.knows(word))
 
     def find(self, words: Sequence[str]) -> list[Match[Payload]]:
         """Every phrase in the text, also those inside others; see `longest`.

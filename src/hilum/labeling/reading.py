@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import cast
 
 from hilum.labeling.cues import choose, reaching
-from hilum.labeling.entries import Cue, Entry, Named, Note, Structure, entries
+from hilum.labeling.entries import Cue, Elliptic, Entry, Named, Note, Structure, entries
 from hilum.labeling.labelling import Claim, Mention, Span
 from hilum.labeling.language import Language
-from hilum.labeling.lists import alternatives, listed_normals
+from hilum.labeling.lists import alternatives, ellipses, listed_normals
 from hilum.labeling.matching import Match, PhraseTree, Tokens, longest
 from hilum.labeling.scope import Division, Scope
+from hilum.labeling.standins import stand_ins
 from hilum.records import LabelState
 
 DEVICES = "Support Devices"
@@ -45,7 +47,7 @@ class Vocabulary:
             entries(rules),
             rules.classes,
             rules.plurals,
-            walls=[*scope.commas, *scope.joins, *rules.sentence_ends, *";:；："],
+            walls=[*scope.commas, *scope.joins, *scope.walls, *rules.sentence_ends, *";:；："],
             spellings=rules.spellings,
             distinct=rules.distinct,
         )
@@ -60,14 +62,24 @@ class Sentence:
         tokens: the report's.
         start: first token of the sentence.
         stop: one past its last.
+        previous: the sentence before, whose last finding this one may take up.
     """
 
-    def __init__(self, vocabulary: Vocabulary, text: str, tokens: Tokens, start: int, stop: int) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        text: str,
+        tokens: Tokens,
+        start: int,
+        stop: int,
+        previous: Sentence | None = None,
+    ) -> None:
         self._vocabulary, self._scope, self._text = vocabulary, vocabulary.scope, text
         self._words = tokens.words[start:stop]
         self._starts, self._ends = tokens.starts[start:stop], tokens.ends[start:stop]
         named: list[Match[Named]] = []
         structures: list[Match[Structure]] = []
+        elliptic: list[Match[Elliptic]] = []
         cues: list[Match[Cue]] = []
         self._notes: dict[str, list[Match[Note]]] = {}
         for match in vocabulary.tree.find(self._words):
@@ -78,22 +90,57 @@ class Sentence:
                 cues.append(cast("Match[Cue]", match))
             elif isinstance(entry, Structure):
                 structures.append(cast("Match[Structure]", match))
+            elif isinstance(entry, Elliptic):
+                elliptic.append(cast("Match[Elliptic]", match))
             else:
                 self._notes.setdefault(entry.kind, []).append(cast("Match[Note]", match))
-        self._named = self._mentioned(named, structures)
+        self._named = self._mentioned(named, structures, elliptic)
         if self._named:
             self._settle(cues)
+        if "instead" in self._notes or "alone" in self._notes:
+            self._take_up(cues, previous)
 
-    def _mentioned(self, named: list[Match[Named]], structures: list[Match[Structure]]) -> list[Match[Named]]:
+    def _mentioned(
+        self, named: list[Match[Named]], structures: list[Match[Structure]], elliptic: list[Match[Elliptic]]
+    ) -> list[Match[Named]]:
         """What is named, in order; a phrase of two spellings of one concept once."""
         named = longest(named)
         if len(structures) > 1 and any(m.payload.denies for m in named):
             named = [*named, *listed_normals(named, longest(structures), self._words, self._scope)]
+        if elliptic:
+            named = [*named, *ellipses(sorted(named, key=_place), longest(elliptic), self._words, self._scope)]
         once = {(m.tokens, m.payload.concept.name): m for m in named}
-        return sorted(once.values(), key=lambda m: (m.tokens, m.payload.concept.name))
+        return sorted(once.values(), key=_place)
 
-    def _settle(self, cues: list[Match[Cue]]) -> None:
-        """Choose the cues, and divide the sentence into their statements."""
+    def _take_up(self, cues: list[Match[Cue]], previous: Sentence | None) -> None:
+        """Add what words like "one on the left" stand for, and settle the sentence anew."""
+        notes = self._notes
+        phrases = longest([*notes.get("instead", ()), *notes.get("alone", ()), *cues])
+        steering = [*cues, *notes.get("severity", ()), *notes.get("side", ())]
+        found = stand_ins(
+            [cast("Match[Note]", m) for m in phrases if isinstance(m.payload, Note)],
+            self._named,
+            [self._cue(m) is not None for m in self._named],
+            previous.left_doubted() if previous is not None else None,
+            {token for m in notes.get("stop", ()) for token in m.tokens},
+            {token for m in steering for token in m.tokens},
+            {token for m in cues if m.payload.effect in ("absent", "gone") for token in m.tokens[1:]},
+            self._words,
+            self._scope,
+        )
+        if found:
+            self._named = sorted([*self._named, *(one.match for one in found)], key=_place)
+            self._settle(cues, {one.begins for one in found if one.begins is not None})
+
+    def left_doubted(self) -> Named | None:
+        """What the sentence names last, if a cue reaches it."""
+        return self._named[-1].payload if self._named and self._cue(self._named[-1]) is not None else None
+
+    def _cue(self, mention: Match[Named]) -> Match[Cue] | None:
+        return reaching(self._cues, mention, self._words, self._division, self._scope)
+
+    def _settle(self, cues: list[Match[Cue]], begins: Collection[int] = ()) -> None:
+        """Choose the cues, and divide the sentence into their statements, some of which begin at the tokens given."""
         words, scope, notes = self._words, self._scope, self._notes
         self._firsts = [m.first for m in self._named]
         choice = choose(cues, notes.get("stop", ()), notes.get("none", ()), self._named, words, scope)
@@ -105,6 +152,7 @@ class Sentence:
             {m.first for m in self._cues if m.payload.before and m.payload.effect in ("absent", "gone")},
             frozenset(self._firsts),
             {m.first for m in notes.get("same", ())},
+            begins,
         )
         self._joints = [i for i, word in enumerate(words) if word in scope.joints]
         self._severities = longest(notes.get("severity", []))
@@ -120,7 +168,7 @@ class Sentence:
         held: list[tuple[Match[Named], int | None]] = []  # what is said to be there, and its place in `out`
         for match in self._named:
             concept = match.payload.concept
-            cue = reaching(self._cues, match, self._words, self._division, self._scope)
+            cue = self._cue(match)
             if concept.neutral:
                 held.append((match, None))
                 continue
@@ -136,10 +184,31 @@ class Sentence:
             severity, side = self._severity(match, low, high), self._side(match, low, high)
             out.append(Mention(concept.name, concept.findings, state, span, evidence, severity, side, by))
         if held:
-            found = alternatives([m for m, _ in held], self._hushed, self._words, self._division.item, self._scope)
-            for place in (held[i][1] for i in found):
-                if place is not None:
-                    out[place] = replace(out[place], state=LabelState.UNCERTAIN, by="alternative")
+            matches = [m for m, _ in held]
+            found = alternatives(matches, self._named, self._hushed, self._words, self._division.item, self._scope)
+            mimicked = self._explained_away()
+            for i, (match, place) in enumerate(held):
+                by = "alternative" if i in found else "artifact" if match in mimicked else None
+                if place is not None and by is not None:
+                    out[place] = replace(out[place], state=LabelState.UNCERTAIN, by=by)
+        return out
+
+    def _explained_away(self) -> list[Match[Named]]:
+        """What the text takes for something that is no finding: the nodule in "nodule, likely a nipple shadow"."""
+        out: list[Match[Named]] = []
+        for before, match in pairwise(self._named):
+            if not match.payload.concept.mimics:
+                continue
+            cue = self._cue(match)
+            between = range(before.last + 1, match.first)
+            links = [m.tokens for m in self._notes.get("explains", ()) if m.first in between and m.last in between]
+            if cue is not None:
+                if cue.payload.effect != "uncertain":
+                    continue  # "not a nipple shadow"
+                links += [cue.tokens] if cue.first in between else []
+            linked = {token for tokens in links for token in tokens}
+            if links and not any(self._words[i] in self._scope.joins and i not in linked for i in between):
+                out += [m for m in self._named if not set(m.tokens).isdisjoint(before.tokens)]
         return out
 
     def _item(self, mention: Match[Named]) -> tuple[int, int]:
@@ -229,6 +298,10 @@ class Sentence:
                 while first >= 2 and words[first - 1] in times and words[first - 2][0].isdigit():
                     first -= 2
                 yield Claim("measurement", self._span(first, i))
+
+
+def _place(match: Match[Named]) -> tuple[tuple[int, ...], str]:
+    return match.tokens, match.payload.concept.name
 
 
 def _decide(named: Named, cue: Match[Cue] | None) -> tuple[LabelState, str | None]:

@@ -7,8 +7,9 @@ but Support Devices is present or uncertain, the other findings of the table inc
 CheXpert labeller (Irvin et al., AAAI 2019); NegEx (Chapman et al., 2001) and ConText (Harkema et al., 2009) describe
 such cues.
 
-The route: `splitting` (report -> sentences), `matching` (sentence -> phrases), `cues` and `scope` (which cue reaches
-which mention), `lists` ("A or B", "A and B are normal"), `reading` (all of it for one sentence), and the sum, here.
+The route: `splitting` (report -> sentences), `legibility` (is it the rules' language?), `matching` (sentence ->
+phrases), `cues` and `scope` (which cue reaches which mention), `lists` ("A or B", "A and B are normal"), `standins`
+("there is one on the left"), `reading` (all of it for one sentence), and the sum, here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import cache
 
 from hilum.labeling.labelling import Claim, Labelling, Mention, Span
 from hilum.labeling.language import Language, language
+from hilum.labeling.legibility import Legibility
 from hilum.labeling.matching import tokenize
 from hilum.labeling.reading import DEVICES, Sentence, Vocabulary
 from hilum.labeling.splitting import Splitter
@@ -37,6 +39,7 @@ class RuleLabeller:
         self.rules = rules or language()
         self._vocabulary = Vocabulary(self.rules)
         self._splitter = Splitter(self.rules)
+        self._legibility = Legibility(self.rules, self._vocabulary.tree)
 
     @property
     def identity(self) -> str:
@@ -44,7 +47,7 @@ class RuleLabeller:
         return f"hilum-rules-{self.rules.language}/{self.rules.version}"
 
     def label(self, texts: Sequence[str]) -> list[Labelling]:
-        """Label reports.
+        """Label reports; an empty one, and one in a language that the rules do not read, is `failed`.
 
         Args:
             texts: whole reports or single sections. Sections that say nothing of the picture (indication, history,
@@ -54,12 +57,16 @@ class RuleLabeller:
 
     def _label(self, text: str) -> Labelling:
         if not text.strip():
-            return Labelling(failed="The report is empty.")
+            return Labelling(failed="The report is empty.", unreadable=True)
         mentions: list[Mention] = []
         claims: list[Claim] = []
         tokens = self._vocabulary.tree.separate(tokenize(text))
-        for start, stop in self._splitter.sentences(text, tokens):
-            sentence = Sentence(self._vocabulary, text, tokens, start, stop)
+        places = list(self._splitter.sentences(text, tokens))
+        if places and (why := self._legibility.problem([w for a, b in places for w in tokens.words[a:b]])):
+            return Labelling(failed=why, unreadable=True)
+        sentence: Sentence | None = None
+        for start, stop in places:
+            sentence = Sentence(self._vocabulary, text, tokens, start, stop, sentence)
             mentions += sentence.mentions()
             claims += sentence.claims()
         return _sum_up(mentions, claims)

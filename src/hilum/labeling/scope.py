@@ -33,6 +33,7 @@ class Scope:
         self.joints = self.commas | self.joins
         self.alternatives, self.against = frozenset(rules.alternatives), frozenset(rules.against)
         self.locators, self.trailers = frozenset(rules.locators), frozenset(rules.trailers)
+        self.leads, self.places, self.walls = frozenset(rules.leads), frozenset(rules.places), frozenset(rules.walls)
         self.verbs, self._predicates = frozenset(rules.verbs), frozenset(rules.predicates)
         self._openers = frozenset(rules.openers)
 
@@ -44,6 +45,7 @@ class Scope:
         denials: Collection[int],
         names: Collection[int],
         same: Collection[int],
+        begins: Collection[int] = (),
     ) -> Division:
         """Divide a sentence.
 
@@ -54,6 +56,7 @@ class Scope:
             denials: first tokens of cues that deny what follows.
             names: first tokens of what is named.
             same: first tokens of words that take up what was named before ("that on the left").
+            begins: further tokens that always open a statement, whatever they take up.
         """
         ahead = self._look_ahead(words, stops, names)
         statement, item = [0] * len(words), [0] * len(words)
@@ -64,7 +67,7 @@ class Scope:
             opens = i > 0 and (i in stops or (i in normals and words[i - 1] in self.joints))
             if word in self.joints and not opens and i + 1 < len(words):
                 opens = self._opens(words, i, ahead, denials, verb, denies)
-            if opens and i + 1 not in same and i + 2 not in same:
+            if i in begins or (opens and i + 1 not in same and i + 2 not in same):
                 number += 1
                 verb = denies = False
                 place += 1

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hilum.labeling import Labelling
 from hilum.pages import printable, printable_name, render
-from hilum.records import LabelState
+from hilum.records import NO_FINDING, LabelState
 
 _STYLES = {LabelState.PRESENT: "bold red", LabelState.UNCERTAIN: "yellow", LabelState.ABSENT: "green"}
 _SIGNS = {LabelState.PRESENT: "+", LabelState.UNCERTAIN: "?", LabelState.ABSENT: "-"}
@@ -23,12 +23,15 @@ Piece = tuple[str, LabelState | None, tuple[str, ...]]
 def marked(text: str, labelling: Labelling) -> list[Piece]:
     """The text cut where evidence begins or ends.
 
+    Words are marked by what they say of their own finding: what No Finding rests on are denials, and "No effusion"
+    marked as present would be read as an effusion.
+
     Returns:
         Pieces that joined give the text: the words, the strongest state they are evidence for (present before uncertain
-        before absent; None for none), and the findings they speak of.
+        before absent; None for none), and the findings they speak of, No Finding only where there is no other.
     """
     spans = [
-        (span.start, span.end, labelling.states[name], name)
+        (span.start, span.end, LabelState.ABSENT if name == NO_FINDING else labelling.states[name], name)
         for name, evidence in labelling.evidence.items()
         for span in evidence
     ]
@@ -37,7 +40,8 @@ def marked(text: str, labelling: Labelling) -> list[Piece]:
     for start, end in pairwise(cuts):
         here = [(state, name) for low, high, state, name in spans if low <= start and end <= high]
         state = next((s for s in _ORDER if any(s is found for found, _ in here)), None)
-        pieces.append((text[start:end], state, tuple(dict.fromkeys(name for _, name in here))))
+        names = tuple(dict.fromkeys(name for _, name in here if name != NO_FINDING))
+        pieces.append((text[start:end], state, names or ((NO_FINDING,) if here else ())))
     return pieces
 
 
