@@ -8,6 +8,7 @@
     │   ├── FileAccessError     missing, empty, no permission
     │   ├── FormatError         not a picture or DICOM image we know, or a damaged one
     │   ├── UnsuitableError     readable, but not something this model may read (a CT, raw detector data, ...)
+    │   ├── RefusedError        readable, but must not leave the hospital: its pixels may say whose they are
     │   └── LimitError          larger, slower or hungrier than the guards allow
     ├── CheckpointError         a model folder that is incomplete, altered, unsafe or of an unknown kind
     ├── CapabilityError         a model asked for what it was not trained for
@@ -51,6 +52,13 @@ class Reason(StrEnum):
     FOR_PROCESSING = "for_processing"
     NOT_A_RADIOGRAPH = "not_a_radiograph"
     NO_FRONTAL_VIEW = "no_frontal_view"
+    # readable but not to be exported
+    BURNED_IN = "burned_in_annotation"
+    SECONDARY_CAPTURE = "secondary_capture"
+    UNKNOWN_SOURCE = "unknown_source"
+    HIDDEN_BITS = "overlay_in_pixels"
+    NOT_DICOM = "not_dicom"
+    NOT_WRITTEN = "not_written"
     # limits
     PIXEL_LIMIT = "pixel_limit"
     FILE_SIZE_LIMIT = "file_size_limit"
@@ -123,6 +131,12 @@ class UnsuitableError(InputError):
     """A readable image that must not be read as a chest radiograph: another modality, raw detector data."""
 
     default_code = Reason.NOT_A_RADIOGRAPH
+
+
+class RefusedError(InputError):
+    """An image that is not exported, though it may be a good radiograph: text in it could say whose it is."""
+
+    default_code = Reason.BURNED_IN
 
 
 class LimitError(InputError):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hilum.corpora.comparisons import without_comparisons
 from hilum.corpora.open_i import OpenI
-from hilum.labeling import RuleLabeller
+from hilum.labeling import Labelling, RuleLabeller
 
 LABELLER = RuleLabeller()
 
@@ -41,6 +41,22 @@ def test_sentences(text: str, left: str) -> None:
 @pytest.mark.parametrize("text", ["Small left effusion.", "The lungs are clear.", "", "No acute bony changes."])
 def test_what_compares_nothing_stays_as_it_is(text: str) -> None:
     assert without(text) == (text, Counter())
+
+
+def test_a_sentence_that_cannot_be_labelled_alone_is_read_with_the_others() -> None:
+    label = LABELLER.label
+
+    class Cautious:
+        rules = LABELLER.rules
+
+        def label(self, texts: list[str]) -> list[Labelling]:
+            return [Labelling(failed="Is it English?") if len(text) < 40 else label([text])[0] for text in texts]
+
+    counts: Counter[str] = Counter()
+    text = "The heart and both of the lungs are clear. Mortise stable. Bones are intact. The mortise is stable."
+    ready = without_comparisons(text, Cautious(), counts)  # type: ignore[arg-type]
+    assert ready == "The heart and both of the lungs are clear. Bones are intact."
+    assert counts == {"comparison_sentences_removed": 2}
 
 
 def test_what_cannot_be_mended_is_counted_apart() -> None:

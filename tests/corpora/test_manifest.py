@@ -9,7 +9,9 @@ from corpora.tiny import Tiny
 from hilum.corpora.build import BuildOptions, build
 from hilum.corpora.manifest import check_manifest, merge, read_manifest, sample, write_manifest
 from hilum.corpora.qc import qc_page, summarise
-from hilum.errors import DataError
+from hilum.corpora.readable import unreadable_images
+from hilum.errors import DataError, UsageError
+from image_files import write_dicom, write_png
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,34 @@ def test_samples_are_whole_patients_and_the_same_again(table: pl.DataFrame) -> N
     assert drawn.equals(sample(table, 3, seed=4))
     assert not drawn.equals(sample(table, 3, seed=5))
     assert set(sample(table, 99, seed=1, split="test")["split"]) == {"test"}
+    assert sample(table, 3, seed=2**64 - 1).height == 9
+    for seed in (-5, 2**64):
+        with pytest.raises(UsageError, match=rf"The seed is {seed}; expected"):
+            sample(table, 3, seed=seed)
+    with pytest.raises(DataError, match=r"no study in the split 'tests'; it has test, train, validate\."):
+        sample(table, 3, seed=0, split="tests")
+
+
+def test_pictures_that_cannot_be_read_are_counted_by_reason(table: pl.DataFrame, tmp_path: Path) -> None:
+    here = table.head(6).with_columns(root=pl.lit(str(tmp_path)))
+    places = [tmp_path / row[0]["path"] for row in here["images"]]
+    places[0].parent.mkdir()
+    write_png(places[0])
+    places[1].write_bytes(places[0].read_bytes()[:200])
+    write_dicom(places[2], Modality="CT")
+    places[3].write_bytes(b"no picture")
+    places[4].write_bytes(b"no picture either")
+    told: list[tuple[int, int]] = []
+    faults = unreadable_images(here, workers=2, progress=lambda done, n: told.append((done, n)))
+    assert [(fault.code, fault.n) for fault in faults] == [
+        ("image_unreadable (unknown_format)", 2),
+        ("image_unreadable (corrupt_pixels)", 1),
+        ("image_unreadable (wrong_modality)", 1),
+    ]
+    assert faults[1].examples == (here["images"][1][0]["path"],)
+    assert told[-1] == (5, 5), "the one that is not there is another matter"
+    assert unreadable_images(here.head(1)) == []
+    assert unreadable_images(here.head(0)) == []
 
 
 def test_the_page_shows_what_is_there_and_what_was_left_out(table: pl.DataFrame) -> None:
@@ -97,4 +127,5 @@ def test_the_page_shows_what_is_there_and_what_was_left_out(table: pl.DataFrame)
     assert "image missing" in page
     assert "&lt;b&gt;i9&lt;/b&gt;" in page
     assert "No patient is in two splits" in page or "no patient is in two splits" in page
+    assert page.count("<table>") == page.count('<div class="wide" tabindex="0"><table>') > 0, "wide ones scroll inside"
     assert "http" not in page.split("</style>")[1].replace("http-equiv", "")

@@ -183,11 +183,48 @@ def test_reports_unpacked_in_a_folder_of_the_archive_s_name(tmp_path: Path) -> N
     assert taken(MimicCxr(root))[0]["50414267"].report_path.startswith("mimic-cxr-reports/files/p10/")
 
 
-def test_without_any_reports_each_one_is_counted_missing(tmp_path: Path) -> None:
+def test_without_any_reports_a_build_must_be_asked_for(tmp_path: Path) -> None:
     root = make_mimic_jpg(tmp_path / "jpg", reports=None)
-    counts = built(MimicCxr(root), root, tmp_path / "out").counts
-    assert counts["report_dropped: report_missing"] == fixture.STUDIES
-    assert counts["study_dropped: neither_text_nor_labels"] == 1
+    where = r"jpg holds no reports\. Put mimic-cxr-reports\.zip.*beside the tables.*--reports.*--no-reports"
+    with pytest.raises(UsageError, match=where):
+        built(MimicCxr(root), root, tmp_path / "out")
+    empty = tmp_path / "elsewhere"
+    empty.mkdir()
+    with pytest.raises(UsageError, match=r"elsewhere holds no reports"):
+        built(MimicCxr(root, reports=empty), root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    result = built(MimicCxr(root), root, tmp_path / "out", reports=False)
+    assert result.manifest.height == fixture.STUDIES, "studies of pictures alone stay in"
+    assert set(result.manifest["findings_text"]) == {""}
+    assert not [name for name in result.counts if name.startswith("report")]
+    make_reports(root, fixture.EXAMS[-1:])  # a single one, and not the first
+    result = built(MimicCxr(root), root, tmp_path / "new")
+    assert result.counts["report_dropped: report_missing"] == fixture.STUDIES - 1
+
+
+def test_an_archive_of_other_reports_is_refused(tmp_path: Path) -> None:
+    root = make_mimic_jpg(tmp_path / "jpg", reports=None)
+    other = fixture.Exam(10000999, 59999998, "train", 21800506, "1", [("PA", "")], fixture.USUAL)
+    make_reports(root, [other], form="zip")
+    with pytest.raises(DataError, match=r"mimic-cxr-reports\.zip holds no report of any of these studies"):
+        taken(MimicCxr(root))
+
+
+def test_without_the_official_split_a_build_must_be_asked_for(tmp_path: Path) -> None:
+    root = make_mimic_jpg(tmp_path / "jpg", gz=False)
+    table = root / "mimic-cxr-2.0.0-split.csv"
+    assert built(MimicCxr(root), root, tmp_path / "out").split == "as the corpus gives it"
+    header = table.read_text().splitlines()[0] + "\n"
+    for left in (None, header):
+        table.unlink() if left is None else table.write_text(left)
+        with pytest.raises(
+            UsageError, match=r"official split \(mimic-cxr-2\.0\.0-split\.csv, .*--shares 0\.8,0\.1,0\.1"
+        ):
+            built(MimicCxr(root), root, tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+    result = built(MimicCxr(root), root, tmp_path / "new", shares=(0.0, 0.5, 0.5))
+    assert result.split == "made here by a hash of the patient: 0 to train, 0.5 to validate, 0.5 to test on"
+    assert "train" not in set(result.manifest["split"])
 
 
 def test_reports_elsewhere(tmp_path: Path) -> None:

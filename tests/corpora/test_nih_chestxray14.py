@@ -7,7 +7,7 @@ import pytest
 from corpora.fixtures.nih_chestxray14 import ENTRIES, Entry, make_from_shared, make_nih
 from corpora.fixtures.taken import built, taken
 from hilum.corpora.nih_chestxray14 import FINDING_OF, Box, NihChestXray14
-from hilum.errors import DataError
+from hilum.errors import DataError, UsageError
 from hilum.records import LabelState, View
 
 A, P = LabelState.ABSENT, LabelState.PRESENT
@@ -119,6 +119,9 @@ def test_without_lists_there_is_no_official_split(root: Path) -> None:
         NihChestXray14(root)
     (root / "train_val_list.txt").unlink()
     assert {study.split for study in taken(NihChestXray14(root))[0].values()} == {None}
+    with pytest.raises(UsageError, match=r"its official split \(train_val_list\.txt and test_list\.txt\).*--shares"):
+        built(NihChestXray14(root), root, root / "out")
+    assert "by a hash" in built(NihChestXray14(root), root, root / "out", shares=(0.5, 0.2, 0.3)).split
 
 
 def test_dirt_is_counted_by_its_reason(root: Path) -> None:
@@ -173,8 +176,8 @@ def test_boxes(root: Path) -> None:
 
 def test_unusable_boxes_are_counted(root: Path) -> None:
     with (root / "BBox_List_2017.csv").open("a") as stream:
-        stream.write("00000009_001.png,Hernia,1,2,3,4\n00000009_001.png,Mass,1,2,x,4\n00000009_001.png,Mass,1,2\n")
-        stream.write("00000009_001.png,Mass,1,2,0,4\n")
+        stream.write("00000009_001.png,Hernia,1,2,3,4\n00000009_001.png,Mass,1,2,x,4\n")
+        stream.write("00000009_001.png,Mass,1,2,,\n00000009_001.png,Mass,1,2,0,4\n")
     boxes = list(NihChestXray14(root).boxes())
     assert sum(isinstance(box, Box) for box in boxes) == 2
     assert len(boxes) == 6

@@ -12,8 +12,8 @@ from corpora.fixtures.nih_chestxray14 import make_nih
 from corpora.fixtures.open_i import make_open_i
 from corpora.fixtures.site import make_site
 from corpora.fixtures.taken import built
-from hilum.corpora import CORPORA, open_corpus
-from hilum.errors import UsageError
+from hilum.corpora import CORPORA, open_corpus, published
+from hilum.errors import DataError, UsageError
 
 MAKERS = {
     "mimic_cxr": make_mimic_jpg,
@@ -55,6 +55,21 @@ def test_options_reach_the_corpus_and_unknown_ones_are_refused(tmp_path: Path) -
         open_corpus("mimic_cxr", root, config=root / "site.toml")
     with pytest.raises(UsageError, match="open_i takes no labels; it takes nothing but a folder"):
         open_corpus("open_i", root, labels="mesh")
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_a_folder_that_is_not_there_is_said(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere does not exist; expected the folder that the corpus lies in"):
+        open_corpus(name, tmp_path / "nowhere")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match=r"file is no folder"):
+        open_corpus(name, tmp_path / "file")
+
+
+def test_whose_ids_may_be_shown() -> None:
+    assert published(["mimic_cxr", "open_i"])
+    assert not published(["mimic_cxr", "our_hospital"])
+    assert not published(["site"])
 
 
 def test_naming_the_corpora_imports_none_of_them() -> None:

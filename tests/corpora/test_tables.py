@@ -29,8 +29,62 @@ def table(tmp_path):
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_cells_are_strings_and_missing_ones_empty(table, name, end, mark):
-    path = table(mark + end.join([b"a,b", b'"1,\n2",x', b"3", b"", b"4,5,6", b""]), name)
+    path = table(mark + end.join([b'"a",b', b'"1,\n2",x', b"3,", b"", b"4,5", b""]), name)
     assert rows(path) == [{"a": "1,\n2", "b": "x"}, {"a": "3", "b": ""}, {"a": "4", "b": "5"}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gb18030"])
+def test_a_row_of_another_length_is_named_and_never_cut(table, encoding):
+    cut = table("pid,report\n1,Clear.\n2,Effusion, no pneumothorax\n3,Clear.\n".encode(encoding))
+    with pytest.raises(DataError, match=r"t\.csv: row 2 has 3 cells, expected 2 as .* Put text with ',' or a") as wrong:
+        rows(cut, ("pid",), encoding=encoding)
+    assert "Effusion" not in wrong.value.message
+    torn = table("pid;report\n1;Clear.\nNo effusion.\n2;Clear.\n3\n4;a;b\n".encode(encoding))
+    with pytest.raises(DataError, match=r"row 2 has 1 cells, expected 2 .*So have 2 more \(4, 5\)\. Put text with ';'"):
+        rows(torn, ("pid",), encoding=encoding, delimiter=";")
+    many = table(b"a,b\n" + b"1\n" * 9)
+    with pytest.raises(DataError, match=r"So have 8 more \(2, 3, 4, 5, 6\.\.\.\)"):
+        rows(many)
+
+
+def test_columns_without_a_name_at_the_end_hold_nothing(table):
+    # NIH's tables have such headers, and so have rows that a spreadsheet wrote
+    assert rows(table(b"a,b,,\n1,2\n3,4,\n5,6,, ,,\n")) == [{"a": n, "b": m} for n, m in ("12", "34", "56")]
+    for lost in (b"a,b,\n1,2,text\n", b"a,b,\n1,2,,text\n", b"a,b\n1,2,,text\n"):
+        with pytest.raises(DataError, match=r"row 1 has \d cells, expected 2"):
+            rows(table(lost))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('a,b\n1,x\n2,"Clear.\n3,x\n4,x\n', r"row 2 \(line 3\)"),
+        ('a,b\n1,x\n\n2,"Clear.\n3,"x"\n4,"x"\n', r"row 2 \(line 4\)"),
+        ('a,b\n1,"two\nlines"\n2,"he said "no" to it"\n3,x\n', r"row 2 \(line 4\)"),
+        ('a,b\n1,x\n2,"' + "y" * (1 << 24) + "\n3,x\n", r"a cell of row 2 \(line 3\) is longer than 16 MiB, or its"),
+        ('"a,b\n1,x\n', "the header"),
+    ],
+)
+def test_a_quote_that_is_not_closed_swallows_no_rows(table, text, place):
+    with pytest.raises(DataError, match=rf"t\.csv cannot be read: {place}.*quote.*not closed") as wrong:
+        rows(table(text.encode()))
+    assert "Clear" not in wrong.value.message
+
+
+def test_quotes_within_text_that_is_not_quoted_are_text(table):
+    assert rows(table(b'a,b\n1,a 5" tube\n2,"a 5"" tube"\n')) == [
+        {"a": "1", "b": 'a 5" tube'},
+        {"a": "2", "b": 'a 5" tube'},
+    ]
+
+
+@pytest.mark.parametrize("real", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("declared", ["utf-8", "cp1252", "gb18030"])
+@pytest.mark.parametrize("errors", ["strict", "replace"])
+def test_utf_16_is_recognised_and_its_header_not_shown(table, real, declared, errors):
+    with pytest.raises(DataError, match=rf"t\.csv is not {declared}.*name its encoding or convert it") as wrong:
+        rows(table("pid,报告\n1,x\n".encode(real)), ("pid",), encoding=declared, errors=errors)
+    assert "pid" not in wrong.value.message.replace("\0", "")
 
 
 def test_other_encodings_and_separators(table):
@@ -55,7 +109,7 @@ def test_missing_and_double_columns_are_named(table):
         rows(table(b"a,b\n1,2\n"), ("a", "c", "d"))
     with pytest.raises(DataError, match=r"t\.csv has the column a twice"):
         rows(table(b"a,b,a\n1,2,3\n"))
-    assert rows(table(b"a,b,b,,\n1,2,3\n")) == [{"a": "1", "b": "3", "": ""}], "others may be"
+    assert rows(table(b"a,b,b,,\n1,2,3\n")) == [{"a": "1", "b": "3"}], "others may be"
     with pytest.raises(DataError, match=r"has no column a; it has nothing"):
         rows(table(b""))
 

@@ -39,21 +39,29 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from hilum.errors import InputError, Reason, UsageError
+from hilum.errors import InputError, Reason, RefusedError, UsageError
 from hilum.imaging import (
     Deidentifier,
     Identity,
     Limits,
+    Outcome,
     Pseudonyms,
-    Refusal,
-    RefusedError,
     TextFree,
     deidentify_folder,
     encode_dicom,
 )
 from hilum.imaging.confidentiality import _ACTIONS, _table, attribute_actions, decimal_string
+from hilum.imaging.deidentified_folders import KEY_CHECK, DroppedFiles
 from hilum.imaging.header import _OTHER_POSITIONS, _POSITIONS
-from hilum.imaging.pseudonyms import LARGEST_SHIFT_DAYS, shifted_date, shifted_datetime, time_of_day
+from hilum.imaging.pseudonyms import (
+    LARGEST_SHIFT_DAYS,
+    MAX_KEY_BYTES,
+    read_key,
+    shifted_date,
+    shifted_datetime,
+    time_of_day,
+    write_key,
+)
 from hilum.records import View
 
 KEY = bytes(range(32))
@@ -737,7 +745,12 @@ def test_compressed_pixels_read_the_same(both, new_dicom, syntax, signed):
     dataset = new_dicom(values, BitsStored=12, HighBit=11, WindowCenter=900, WindowWidth=1500, ViewPosition="AP")
     plugin = "pyjpegls" if syntax == JPEGLSLossless else "pylibjpeg"
     dataset.compress(syntax, values, encoding_plugin=plugin)
-    same_reading(*both(file_of(dataset)))
+    before, after = both(file_of(dataset))
+    same_reading(before, after)
+    # and what both read is what was compressed, under PS3.3 section C.11.2.1.2.1's linear window
+    windowed = np.clip((values - 899.5) / 1499 + 0.5, 0, 1)
+    np.testing.assert_allclose(after.pixels, windowed, atol=1e-6)
+    assert (after.view, after.bits_stored, after.inverted) == (View.AP, 12, False)
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
@@ -765,7 +778,19 @@ def test_native_pixels_and_tables_read_the_same(both, new_dicom, ramp, syntax, s
     )
     for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
         dataset[keyword].VR = "SS" if signed else "US"
-    same_reading(*both(file_of(dataset)))
+    content = file_of(dataset)
+    before, after = both(content)
+    same_reading(before, after)
+    # and what both read is the picture: MONOCHROME1, and windowed after the rescaling
+    assert after.inverted
+    assert after.pixels.shape == ramp.shape
+    assert (after.pixels.min(), after.pixels.max()) == (0, 1)
+    if voi == "window":
+        shown = ~((values >= -2000) & (values <= -1990) if signed else (values >= 60) & (values <= 66))
+        windowed = 1 - np.clip((values * 1.5 - 3 - 699.5) / 800.5 + 0.5, 0, 1)
+        np.testing.assert_allclose(after.pixels[shown], windowed[shown], atol=1e-6)
+    stored = np.frombuffer(Deidentifier(KEY).deidentify(content).PixelData, "<u2").reshape(ramp.shape)
+    np.testing.assert_array_equal(stored & 0xFFF, values.view(np.uint16) & 0xFFF)
 
 
 @pytest.mark.parametrize("high_bit", [11, 13, 15])
@@ -791,14 +816,19 @@ def test_overlay_bits_inside_a_codestream_are_refused(new_dicom, deidentifier):
     dataset.add_new(0x60000102, "US", 15)
     with pytest.raises(RefusedError) as caught:
         deidentifier.deidentify(file_of(dataset))
-    assert caught.value.refusal is Refusal.HIDDEN_BITS
+    assert caught.value.code is Reason.HIDDEN_BITS
 
 
 def test_a_colour_picture_reads_the_same(both, new_dicom):
     values = np.random.default_rng(1).integers(0, 255, (30, 20, 3), np.uint8)
     for photometric in ("RGB", "YBR_FULL"):
         dataset = new_dicom(values, SOPClassUID=SC, PhotometricInterpretation=photometric, PlanarConfiguration=0)
-        same_reading(*both(file_of(dataset), allow_burned_in=[TextFree(sop_class=SC)]))
+        before, after = both(file_of(dataset), allow_burned_in=[TextFree(sop_class=SC)])
+        same_reading(before, after)
+        assert after.pixels.shape == (30, 20)
+        # the luminance of ITU-R BT.601, which of YBR is the first plane
+        grey = values[..., 0] if photometric == "YBR_FULL" else values @ [0.299, 0.587, 0.114]
+        np.testing.assert_allclose(after.pixels, grey / 255, atol=1e-6)
 
 
 def test_a_broken_modality_lut_is_a_failure(new_dicom, deidentifier, ramp):
@@ -1172,22 +1202,22 @@ THIS_DEVICE = TextFree(manufacturer="fujifilm corporation", model="FDR D-Evo II"
         ({}, None),
         ({"BurnedInAnnotation": "NO"}, None),
         ({"BurnedInAnnotation": ""}, None),
-        ({"BurnedInAnnotation": "YES"}, Refusal.BURNED_IN),
-        ({"BurnedInAnnotation": "yes"}, Refusal.BURNED_IN),
-        ({"BurnedInAnnotation": "Y"}, Refusal.BURNED_IN),
-        ({"SOPClassUID": SC}, Refusal.SECONDARY_CAPTURE),
-        ({"SOPClassUID": SC, "BurnedInAnnotation": "NO"}, Refusal.SECONDARY_CAPTURE),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.2"}, Refusal.SECONDARY_CAPTURE),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.12.2", "Modality": "RF"}, Refusal.UNKNOWN_SOURCE),
-        ({"SOPClassUID": "1.2.3.4"}, Refusal.UNKNOWN_SOURCE),
-        ({"Modality": "OT"}, Refusal.SECONDARY_CAPTURE),
-        ({"Modality": "RG"}, Refusal.SECONDARY_CAPTURE),
+        ({"BurnedInAnnotation": "YES"}, Reason.BURNED_IN),
+        ({"BurnedInAnnotation": "yes"}, Reason.BURNED_IN),
+        ({"BurnedInAnnotation": "Y"}, Reason.BURNED_IN),
+        ({"SOPClassUID": SC}, Reason.SECONDARY_CAPTURE),
+        ({"SOPClassUID": SC, "BurnedInAnnotation": "NO"}, Reason.SECONDARY_CAPTURE),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.2"}, Reason.SECONDARY_CAPTURE),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.12.2", "Modality": "RF"}, Reason.UNKNOWN_SOURCE),
+        ({"SOPClassUID": "1.2.3.4"}, Reason.UNKNOWN_SOURCE),
+        ({"Modality": "OT"}, Reason.SECONDARY_CAPTURE),
+        ({"Modality": "RG"}, Reason.SECONDARY_CAPTURE),
         ({"Modality": "DX"}, None),
-        ({"ConversionType": "DF"}, Refusal.SECONDARY_CAPTURE),
+        ({"ConversionType": "DF"}, Reason.SECONDARY_CAPTURE),
         ({"ConversionType": "DI"}, None),
         ({"ImageType": ["DERIVED", "PRIMARY"]}, None),
-        ({"ImageType": ["DERIVED", "SECONDARY"]}, Refusal.SECONDARY_CAPTURE),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "SCREEN SAVE"]}, Refusal.SECONDARY_CAPTURE),
+        ({"ImageType": ["DERIVED", "SECONDARY"]}, Reason.SECONDARY_CAPTURE),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "SCREEN SAVE"]}, Reason.SECONDARY_CAPTURE),
     ],
     ids=str,
 )
@@ -1198,7 +1228,7 @@ def test_images_that_may_have_text_in_them(deidentifier, new_dicom, ramp, attrib
         return
     with pytest.raises(RefusedError) as caught:
         deidentifier.deidentify(dataset)
-    assert caught.value.refusal is refusal
+    assert caught.value.code is refusal
     assert len(caught.value.message.split()) > 10
 
 
@@ -1206,7 +1236,7 @@ def test_colour_is_no_detector_s(deidentifier, new_dicom):
     dataset = new_dicom(np.zeros((8, 8, 3), np.uint8), PhotometricInterpretation="RGB", PlanarConfiguration=0)
     with pytest.raises(RefusedError) as caught:
         deidentifier.deidentify(dataset)
-    assert caught.value.refusal is Refusal.SECONDARY_CAPTURE
+    assert caught.value.code is Reason.SECONDARY_CAPTURE
 
 
 def test_a_class_may_be_allowed(new_dicom, ramp):
@@ -1214,7 +1244,7 @@ def test_a_class_may_be_allowed(new_dicom, ramp):
     assert allowing.deidentify(new_dicom(ramp, SOPClassUID=SC)).BurnedInAnnotation == "NO"
     with pytest.raises(RefusedError) as caught:  # the file itself says that there is text
         allowing.deidentify(new_dicom(ramp, SOPClassUID=SC, BurnedInAnnotation="YES"))
-    assert caught.value.refusal is Refusal.BURNED_IN
+    assert caught.value.code is Reason.BURNED_IN
 
 
 def test_a_device_may_be_allowed(new_dicom, ramp):
@@ -1264,7 +1294,8 @@ def archive(tmp_path, new_dicom, ramp):
 
 
 def files_under(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != KEY_CHECK]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def test_a_folder(archive, tmp_path, deidentifier):
@@ -1287,6 +1318,7 @@ def test_a_folder(archive, tmp_path, deidentifier):
     first, second, copy, other = (outcome for outcome in outcomes if outcome.written)
     assert first.written == copy.written
     assert (first.changed, copy.changed) == (True, False)
+    assert [outcome.source.name for outcome in outcomes if outcome.same_as_another] == ["copy.dcm"]
     assert other.written != first.written
     assert other.written.name.startswith(first.written.stem)
     assert len(files_under(tmp_path / "out")) == 3
@@ -1314,6 +1346,7 @@ def test_again(archive, tmp_path):
     assert files_under(tmp_path / "out") == before
     assert {each.written for each in outcomes if each.changed} == {spoiled}
     assert all(path.stat().st_mtime_ns == when for path, when in times.items() if path != spoiled)
+    assert [each.source.name for each in outcomes if each.same_as_another] == ["copy.dcm"]
     other = [each for each in deidentify_folder(archive, tmp_path / "other", key=OTHER_KEY) if each.written]
     assert not set(files_under(tmp_path / "other")) & set(before)
     assert len(other) == len(outcomes)
@@ -1323,17 +1356,102 @@ def test_several_sources_and_single_files(archive, tmp_path):
     files = sorted(archive.rglob("*.dcm"))
     outcomes = list(deidentify_folder([files[1], str(files[0])], tmp_path / "out", key=KEY))
     assert [each.source for each in outcomes] == [files[1], files[0]]
-    missing = list(deidentify_folder(tmp_path / "nowhere", tmp_path / "out", key=KEY))
-    assert [each.code for each in missing] == ["not_found"]
+    some = deidentify_folder([tmp_path / "nowhere", files[0]], tmp_path / "out", key=KEY)
+    assert some.n_files == 2
+    assert [each.code for each in some] == ["not_found", None]
 
 
 def test_usage_errors_come_at_once(archive, tmp_path):
     for out in (archive, archive / "deep" / "out"):
         with pytest.raises(UsageError, match="lies inside"):
             deidentify_folder(archive, out, key=KEY)
-    with pytest.raises(UsageError, match="key"):
-        deidentify_folder(archive, tmp_path / "out", key=b"short")
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="holds the originals"):
+        deidentify_folder([archive / "z", archive], archive.parent, key=KEY)
+    for wrong in (b"short", bytes(MAX_KEY_BYTES + 1)):
+        with pytest.raises(UsageError, match="key"):
+            deidentify_folder(archive, tmp_path / "out", key=wrong)
+    (tmp_path / "empty").mkdir()
+    for nothing in (tmp_path / "nowhere", tmp_path / "empty", [tmp_path / "nowhere", tmp_path / "empty"], []):
+        with pytest.raises(UsageError, match=r"DICOM|no such"):
+            deidentify_folder(nothing, tmp_path / "out", key=KEY)
+    for wrong_class in ("foo", "1.2.3.4", "1.2.840.10008.1.2"):
+        with pytest.raises(UsageError, match="SOP class"):
+            deidentify_folder(archive, tmp_path / "out", key=KEY, allow_burned_in=[TextFree(sop_class=wrong_class)])
+    for place in (archive / "k", tmp_path / "out" / "k", tmp_path / "out"):
+        with pytest.raises(UsageError, match="apart"):
+            deidentify_folder(archive, tmp_path / "out", key=KEY, apart=[place])
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file"):
+        deidentify_folder(archive, tmp_path / "file" / "deep", key=KEY)
+    deidentify_folder(archive, tmp_path / "out", key=KEY, apart=[tmp_path / "k"])
+    assert not (tmp_path / "out").exists(), "nothing is written before the first outcome is asked for"
+
+
+def test_a_folder_knows_its_key(archive, tmp_path):
+    out = tmp_path / "out"
+    list(deidentify_folder(archive, out, key=KEY))
+    said = (out / KEY_CHECK).read_text()
+    assert not [word for word in (KEY.hex(), *IDENTIFIERS) if word in said]
+    with pytest.raises(UsageError, match="another key"):
+        deidentify_folder(archive, out, key=OTHER_KEY)
+    for spoiled in ("", "x", said[:60]):
+        (out / KEY_CHECK).write_text(spoiled)
+        with pytest.raises(UsageError, match="another key"):
+            deidentify_folder(archive, out, key=KEY)
+    (out / KEY_CHECK).unlink()
+    with pytest.raises(UsageError, match=f"no {KEY_CHECK}"):
+        deidentify_folder(archive, out, key=KEY)
+    # somebody else was faster
+    late = tmp_path / "late"
+    running = deidentify_folder(archive, late, key=KEY)
+    list(deidentify_folder(archive, late, key=OTHER_KEY))
+    before = files_under(late)
+    with pytest.raises(UsageError, match="another key"):
+        next(running)
+    assert files_under(late) == before
+
+
+def test_the_longest_key_reaches_the_child(archive, tmp_path):
+    """One that does not fit into the pipe's header was a crash of the decoder, image after image."""
+    key = bytes(range(256)) * (MAX_KEY_BYTES // 256)
+    assert [each.code for each in deidentify_folder(archive, tmp_path / "out", key=key)].count(None) == 4
+
+
+def test_a_key_in_a_file(tmp_path):
+    write_key(tmp_path / "key", KEY)
+    assert read_key(tmp_path / "key") == KEY
+    for chance in (b"\xff\xd8\xff" + KEY[3:], b"a key, of words and by chance ..", KEY[::-1]):
+        (tmp_path / "by_chance").write_bytes(chance)
+        assert read_key(tmp_path / "by_chance") == chance, "no key that we made is ever refused"
+    with pytest.raises(UsageError, match="exists"):
+        write_key(tmp_path / "key", OTHER_KEY)
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_key(tmp_path / "nowhere" / "key", KEY)
+    assert read_key(tmp_path / "key") == KEY
+
+
+def test_a_list_of_dropped_files_is_never_half(archive, tmp_path, monkeypatch):
+    listed = tmp_path / "dropped.csv"
+    dropped = DroppedFiles(listed)
+    assert not dropped.write()
+    assert not listed.exists()
+    for outcome in deidentify_folder(archive, tmp_path / "out", key=KEY):
+        dropped.add(outcome)
+    assert dropped.write()
+    before = listed.read_bytes()
+    assert len(before.splitlines()) == 6
+    beside = DroppedFiles(listed)
+    assert not DroppedFiles(listed).write()
+    dropped.add(Outcome(tmp_path / "other.dcm", code="not_dicom", message="It is none."))
+    assert dropped.write()
+    assert not beside.write(), "nothing dropped in that run"
+    assert len(listed.read_bytes().splitlines()) == 7, "nor is lost what another run dropped meanwhile"
+    before = listed.read_bytes()
+    monkeypatch.setattr(Path, "replace", lambda path, target: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space"):
+        dropped.write()
+    assert listed.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
 
 
 def test_a_disk_that_refuses(archive, tmp_path, monkeypatch):
@@ -1341,7 +1459,7 @@ def test_a_disk_that_refuses(archive, tmp_path, monkeypatch):
 
     def full(path, target):
         calls.append(target)
-        if len(calls) == 1:
+        if len(calls) == 2:  # the first is the check of the key
             raise OSError(28, "No space left on device")
         return replace(path, target)
 
@@ -1366,7 +1484,7 @@ def test_a_killed_run_leaves_whole_files(archive, tmp_path):
 def test_the_key_is_in_no_command_line_or_environment(archive, tmp_path):
     running = deidentify_folder(archive, tmp_path / "out", key=KEY)
     next(running)
-    children = [each for each in psutil.Process().children() if "deidentify_worker" in " ".join(each.cmdline())]
+    children = [each for each in psutil.Process().children() if "hilum.imaging.worker" in " ".join(each.cmdline())]
     assert len(children) == 1
     shown = f"{children[0].cmdline()} {children[0].environ()}"
     assert KEY.hex() not in shown
@@ -1387,7 +1505,7 @@ def test_hostile_files_are_outcomes(shared, tmp_path):
         (tmp_path / "in" / f"{index}.dcm").write_bytes(as_radiograph(path.read_bytes()))
     outcomes = list(deidentify_folder(tmp_path / "in", tmp_path / "out", key=KEY, limits=Limits(seconds=10)))
     assert len(outcomes) == len(files) >= 341
-    known = {str(reason) for reason in (*Reason, *Refusal)}
+    known = set(map(str, Reason))
     assert all(outcome.written or outcome.code in known for outcome in outcomes)
     counts = Counter(outcome.code for outcome in outcomes)
     assert counts["corrupt_header"] < 200
@@ -1408,7 +1526,7 @@ def test_a_crash_costs_one_file(archive, tmp_path, monkeypatch):
     """Whatever kills the child: the file has an outcome and the others go on."""
     running = deidentify_folder(archive, tmp_path / "out", key=KEY, limits=Limits(seconds=20))
     first = next(running)
-    (child,) = [each for each in psutil.Process().children() if "deidentify_worker" in " ".join(each.cmdline())]
+    (child,) = [each for each in psutil.Process().children() if "hilum.imaging.worker" in " ".join(each.cmdline())]
     child.kill()
     rest = list(running)
     assert first.written
@@ -1424,8 +1542,20 @@ def test_bytes_that_are_no_image(deidentifier, content):
 @given(st.binary(max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_behind_a_header(content):
-    with contextlib.suppress(InputError):
-        Deidentifier(KEY).deidentify(b"\0" * 128 + b"DICM" + content)
+    """A refusal with a reason that quotes nothing of them, or an image that says what was done to it."""
+    made: Dataset | InputError
+    try:
+        made = Deidentifier(KEY).deidentify(b"\0" * 128 + b"DICM" + content)
+    except InputError as error:
+        made = error
+    if isinstance(made, InputError):
+        assert isinstance(made.code, Reason)
+        assert len(made.message.split()) >= 3
+        quoted = [content[k : k + 8] for k in range(len(content) - 7)]
+        assert not [part for part in quoted if part in made.message.encode()]
+    else:
+        assert made.PatientIdentityRemoved == "YES"
+        assert made.PixelData
 
 
 @given(data=st.data())

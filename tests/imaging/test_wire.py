@@ -3,7 +3,9 @@
 import contextlib
 import io
 import struct
+from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,8 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from hilum.errors import FileAccessError, FormatError, InputError, LimitError, Reason, UnsuitableError
-from hilum.imaging.wire import WireError, receive, receive_reply, send, send_error, send_radiograph
+from hilum.errors import FileAccessError, FormatError, InputError, LimitError, Reason, RefusedError, UnsuitableError
+from hilum.imaging.file_header import FileHeader
+from hilum.imaging.wire import (
+    DeidentifiedFile,
+    WireError,
+    decode_file,
+    decode_file_header,
+    decode_radiograph,
+    encode_error,
+    encode_file,
+    encode_file_header,
+    encode_radiograph,
+    receive,
+    receive_answer,
+    send,
+)
 from hilum.records import Notice, Radiograph, SpacingKind, StudyHeader, View
 
 TEXT = st.text(max_size=40)  # with every character that Unicode has, lone surrogates apart
@@ -50,13 +66,22 @@ def radiographs(draw):
     )
 
 
+def sent(message) -> io.BytesIO:
+    stream = io.BytesIO()
+    send(stream, *message)
+    stream.seek(0)
+    return stream
+
+
+def received(stream, max_pixels=100):
+    return receive_answer(stream, partial(decode_radiograph, max_pixels=max_pixels))
+
+
 @given(radiographs())
 @settings(max_examples=100, deadline=None)
 def test_a_radiograph_survives_to_the_bit(image):
-    stream = io.BytesIO()
-    send_radiograph(stream, image)
-    stream.seek(0)
-    back = receive_reply(stream, max_pixels=100)
+    stream = sent(encode_radiograph(image))
+    back = received(stream)
     assert stream.read() == b""
     assert back.pixels.tobytes() == image.pixels.tobytes()
     for name in Radiograph.__dataclass_fields__:
@@ -64,35 +89,29 @@ def test_a_radiograph_survives_to_the_bit(image):
             assert getattr(back, name) == getattr(image, name), name
 
 
-@pytest.mark.parametrize("kind", [InputError, FileAccessError, FormatError, UnsuitableError, LimitError])
+@pytest.mark.parametrize("kind", [InputError, FileAccessError, FormatError, UnsuitableError, RefusedError, LimitError])
 @pytest.mark.parametrize("reason", [Reason.EMPTY, Reason.TIME_LIMIT])
 def test_an_error_survives(kind, reason):
-    stream = io.BytesIO()
-    send_error(stream, kind("Found X; expected Y.", reason))
-    stream.seek(0)
-    back = receive_reply(stream, max_pixels=1)
+    back = received(sent(encode_error(kind("Found X; expected Y.", reason))))
     assert (type(back), back.code, back.message) == (kind, reason, "Found X; expected Y.")
 
 
 def test_more_pixels_than_wanted_are_never_allocated():
-    stream = io.BytesIO()
-    send_radiograph(stream, Radiograph(np.zeros((10, 10), np.float32), "x"))
-    stream.seek(0)
+    stream = sent(encode_radiograph(Radiograph(np.zeros((10, 10), np.float32), "x")))
     with pytest.raises(WireError):
-        receive_reply(stream, max_pixels=99)
+        received(stream, max_pixels=99)
 
 
 @given(cut=st.integers(0, 10_000), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=200, deadline=None)
 def test_damage_is_noticed(cut, seed):
     rng = np.random.default_rng(seed)
-    stream = io.BytesIO()
-    send_radiograph(stream, Radiograph(rng.random((4, 5), np.float32), "x", warnings=(Notice("a", "b"),)))
-    data = bytearray(stream.getvalue())
+    image = Radiograph(rng.random((4, 5), np.float32), "x", warnings=(Notice("a", "b"),))
+    data = bytearray(sent(encode_radiograph(image)).getvalue())
     for _ in range(3):
         data[rng.integers(len(data))] = rng.integers(256)
     with contextlib.suppress(WireError):
-        back = receive_reply(io.BytesIO(bytes(data[: cut % (len(data) + 1)])), max_pixels=100)
+        back = received(io.BytesIO(bytes(data[: cut % (len(data) + 1)])))
         assert isinstance(back, Radiograph)
 
 
@@ -128,8 +147,56 @@ def test_no_header(data):
     ids=str,
 )
 def test_no_answer(header):
-    stream = io.BytesIO()
-    send(stream, header)
-    stream.seek(0)
     with pytest.raises(WireError):
-        receive_reply(stream, max_pixels=10**9)
+        received(sent((header, b"")), max_pixels=10**9)
+
+
+@given(
+    st.builds(
+        FileHeader, st.none() | TEXT, st.sampled_from(View), st.none() | TEXT, st.none() | st.sampled_from(Reason)
+    )
+)
+def test_a_header_survives(header):
+    assert receive_answer(sent(encode_file_header(header)), decode_file_header) == header
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"study_uid": ["1.2"]}, {"modality": 3}, {"view": "oblique"}, {"refused": "no such code"}],
+    ids=str,
+)
+def test_no_header_of_a_file(wrong):
+    header, _ = encode_file_header(FileHeader("1.2", View.PA, "CR"))
+    with pytest.raises(WireError):
+        receive_answer(sent(({"header": header["header"] | wrong}, b"")), decode_file_header)
+
+
+FILE = DeidentifiedFile("P" + "A" * 20, "2.25.1", "2.25.2", (Notice("a", "b"),), b"content")
+
+
+def test_a_file_survives():
+    decode = partial(decode_file, max_bytes=7)
+    assert receive_answer(sent(encode_file(FILE)), decode) == FILE
+    assert receive_answer(sent(encode_file(replace(FILE, study=""))), decode).study == ""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"patient": "../" + "A" * 18},
+        {"patient": None},
+        {"study": ".."},
+        {"instance": ""},
+        {"instance": "2.25.2/x"},
+        {"notices": [{"code": "a"}]},
+        {"length": 0},
+        {"length": 8},
+        {"length": "many"},
+    ],
+    ids=str,
+)
+def test_a_file_that_must_not_be_written(wrong):
+    """The process may have gone wrong; what it sends names files."""
+    header, content = encode_file(FILE)
+    with pytest.raises(WireError):
+        receive_answer(sent(({"file": header["file"] | wrong}, content)), partial(decode_file, max_bytes=7))

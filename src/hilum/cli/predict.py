@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hilum.cli.corpus import Overwrite, goes_on
 from hilum.cli.read import Device, Precision
 
 
@@ -20,25 +21,22 @@ def predict(
     device: Annotated[Device, typer.Option(help="Where the reporter runs.")] = Device.AUTO,
     precision: Annotated[Precision | None, typer.Option(help="Of the reporter's weights.")] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Longest draft, in tokens.")] = 512,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write scores and a draft for every study of a split: what judging starts from.
 
-    A run that was stopped goes on when the same command is given again. A study that cannot be read is a row that says
-    why. Exit status: 0 all read, 3 some failed.
+    A run that was stopped goes on when the same command is given again; one that is done already is not done again. A
+    study that cannot be read is a row that says why. Exit status: 0 all read, 3 some failed, 130 interrupted.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from hilum.corpora.manifest import read_manifest
-    from hilum.errors import DataError
+    from hilum.corpora.manifest import of_split, read_manifest
     from hilum.reporting import ReadSettings
+    from hilum.reporting.predict import finished
     from hilum.reporting.predict import predict as run
 
-    table = read_manifest(manifest)
-    rows = table.filter(table["split"] == split)
-    if not rows.height:
-        found = ", ".join(sorted(str(name) for name in table["split"].unique().drop_nulls()))
-        raise DataError(f"The manifest has no study in the split {split!r}; it has {found or 'no splits'}.")
+    rows = of_split(read_manifest(manifest), split)
     settings = ReadSettings(
         model=model,
         expert=None if no_expert else expert,
@@ -46,9 +44,18 @@ def predict(
         precision=precision.value if precision else None,
         max_new_tokens=max_new_tokens,
     )
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("studies", total=rows.height)
-        result = run(rows, out, settings, progress=lambda done, n: bar.update(task, completed=done, total=n))
+    result = None if overwrite else finished(rows, out, settings)
+    said = f"{out} is done already" if result is not None else f"Written to {out}"
+    if result is None:
+        with goes_on(), Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("studies", total=rows.height)
+            result = run(
+                rows,
+                out,
+                settings,
+                overwrite=overwrite,
+                progress=lambda done, n: bar.update(task, completed=done, total=n),
+            )
     failed = result["failed"].drop_nulls().len()
-    typer.echo(f"Written to {out}: {result.height} studies, {failed} of them failed.", err=True)
+    typer.echo(f"{said}: {result.height} studies, {failed} of them failed.", err=True)
     raise typer.Exit(3 if failed else 0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hilum.corpora.contract import Corpus
-from hilum.errors import UsageError
+from hilum.errors import DataError, UsageError
 
 
 def _mimic_cxr() -> Callable[..., Corpus]:
@@ -51,18 +51,26 @@ CORPORA: Mapping[str, Callable[[], Callable[..., Corpus]]] = {
 """Name -> its class, imported when it is asked for."""
 
 
+def published(names: Iterable[str]) -> bool:
+    """True where ids of these corpora may be shown: their publishers made them up.
+
+    Those of a hospital's own export (`site`, under whatever name) may be patient or accession numbers.
+    """
+    return set(names) <= set(CORPORA) - {"site"}
+
+
 def open_corpus(name: str, root: Path, **options: Any) -> Corpus:
     """Open a corpus as its publisher ships it.
 
     Args:
         name: one of `CORPORA`.
         root: the folder it lies in.
-        options: what its class takes beyond the folder, as `config` (site), `labels`, `reports`, `pictures`
-            (mimic_cxr); None is as good as left out.
+        options: what its class takes beyond the folder: `config` (site), `labels` (mimic_cxr, chexpert_plus),
+            `reports`, `pictures` (mimic_cxr); None is as good as left out.
 
     Raises:
         UsageError: there is no such corpus, or it has no such option; lists those there are.
-        DataError: the folder has not the publisher's layout.
+        DataError: there is no such folder, or it has not the publisher's layout.
     """
     if name not in CORPORA:
         raise UsageError(f"There is no corpus {name!r}; there are {', '.join(CORPORA)}.")
@@ -73,4 +81,7 @@ def open_corpus(name: str, root: Path, **options: Any) -> Corpus:
         raise UsageError(
             f"{name} takes no {', '.join(unknown)}; it takes {', '.join(known) or 'nothing but a folder'}."
         )
+    if not root.is_dir():
+        lack = "is no folder" if root.exists() else "does not exist"
+        raise DataError(f"{root} {lack}; expected the folder that the corpus lies in.")
     return corpus(root, **given)

@@ -72,12 +72,16 @@ def without_comparisons(text: str, labeller: RuleLabeller, counts: Counter[str])
         counts: gets "comparison_sentences_removed", "comparison_words_removed" (sentences mended) and
             "finding_sentences_removed" (sentences that named a finding and could not be mended).
     """
-    if not text or not _prior(labeller.label([text])[0]):
+    if not text or not (compared := _prior(labeller.label([text])[0])):
         return text
     kept = []
+    stop = 0
     for sentence in _SENTENCE.split(text):
+        start = text.index(sentence, stop)
+        stop = start + len(sentence)
         said = labeller.label([sentence])[0]
-        if not _prior(said):
+        # too short a sentence may not show its language alone: then what the whole text says of it counts
+        if not _prior(said) and not (said.failed and any(start <= place < stop for place, _ in compared)):
             kept.append(sentence)
         elif not said.mentions:
             counts["comparison_sentences_removed"] += 1

@@ -96,6 +96,10 @@ class About:
         licence: its terms in a few words.
         citation: what to cite.
         notes: traps that a user should know ("pictures are histogram-equalised").
+        official_split: the tables that hold the publisher's split. Without them a build makes a split of its own only
+            where it is asked to: figures on it compare with nobody's.
+        reports_missing: where reports should lie and do not, a sentence on where to put them. Such a build must be
+            asked for too.
     """
 
     name: str
@@ -103,6 +107,8 @@ class About:
     licence: str
     citation: str
     notes: tuple[str, ...] = ()
+    official_split: str = ""
+    reports_missing: str = ""
 
 
 class Corpus(Protocol):

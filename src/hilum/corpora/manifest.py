@@ -10,15 +10,18 @@ from pathlib import Path
 
 import polars as pl
 
-from hilum.errors import DataError
+from hilum.corpora import published
+from hilum.errors import DataError, UsageError
 from hilum.records import NAMES
+
+LARGEST_SEED = 2**64 - 1
 
 LABELS = pl.Struct(dict.fromkeys(NAMES, pl.String))
 IMAGE = pl.Struct({"path": pl.String, "view": pl.String, "id": pl.String})
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "corpus": pl.String,  # name of the data set
-    "root": pl.String,  # the folder that image paths are relative to, as given when it was built
+    "root": pl.String,  # the folder that image paths are relative to, absolute
     "centre": pl.String,
     "patient": pl.String,  # unique within the corpus
     "study": pl.String,  # unique within the corpus
@@ -34,7 +37,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "impression_text": pl.String,
     "published_labels": LABELS,  # four-state labels that the corpus ships; null where it ships none
     "published_origin": pl.String,
-    "text_labels": LABELS,  # those that our labeller reads from the report; null where there is no text
+    "text_labels": LABELS,  # those that our labeller reads from the report; null where it finds none to read
     "text_origin": pl.String,
 }
 
@@ -84,7 +87,7 @@ class Fault:
     Attributes:
         code: stable, as "patient_in_two_splits".
         n: how many rows, patients or images have it.
-        examples: up to five, as "corpus/study".
+        examples: up to five, as "corpus/study"; to be shown where they are no patient's (`hilum.corpora.published`).
     """
 
     code: str
@@ -120,7 +123,7 @@ def check_manifest(table: pl.DataFrame, *, images: bool = False) -> list[Fault]:
         paths = table.select("root", image=pl.col("images").list.eval(pl.element().struct.field("path"))).explode(
             "image"
         )
-        missing = [image for root, image in paths.drop_nulls("image").iter_rows() if not _is_there(Path(root) / image)]
+        missing = [image for root, image in paths.drop_nulls("image").iter_rows() if not is_there(Path(root) / image)]
         note("image_missing", pl.DataFrame({"image": missing}, schema={"image": pl.String}))
     return faults
 
@@ -136,11 +139,26 @@ def leaks(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether a file is there and not empty."""
     try:
         return path.stat().st_size > 0
     except OSError:
         return False
+
+
+def of_split(table: pl.DataFrame, split: str) -> pl.DataFrame:
+    """The studies of a split.
+
+    Raises:
+        DataError: there are none; names the splits there are.
+    """
+    found = table["split"].cast(pl.String)
+    chosen = table.filter(found == split)
+    if not chosen.height:
+        known = ", ".join(found.unique().drop_nulls().sort())
+        raise DataError(f"The manifest has no study in the split {split!r}; it has {known or 'no splits'}.")
+    return chosen
 
 
 def merge(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -152,9 +170,10 @@ def merge(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
     together = pl.concat([table.select(list(SCHEMA)) for table in tables])
     for fault in check_manifest(together):
         if fault.code in ("study_twice", "patient_in_two_splits"):
+            first = f" ({', '.join(fault.examples)})" if published(together["corpus"].unique()) else ""
             raise DataError(
-                f"The manifests cannot be merged: {fault.code} {fault.n} times ({', '.join(fault.examples)}); expected "
-                "manifests of different corpora, or of one corpus with one split."
+                f"The manifests cannot be merged: {fault.code} {fault.n} times{first}; expected manifests of different "
+                "corpora, or of one corpus with one split."
             )
     return together
 
@@ -165,10 +184,16 @@ def sample(table: pl.DataFrame, n_patients: int, *, seed: int, split: str | None
     Args:
         table: a manifest.
         n_patients: how many to draw; all, where there are fewer.
-        seed: the same seed and manifest give the same patients.
+        seed: from 0; the same seed and manifest give the same patients.
         split: only from this one.
+
+    Raises:
+        UsageError: the seed is negative or has more than 64 bits. DataError: there is no study in that split; names
+            those there are.
     """
-    chosen = table if split is None else table.filter(pl.col("split") == split)
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"The seed is {seed}; expected a whole number from 0 to {LARGEST_SEED}.")
+    chosen = table if split is None else of_split(table, split)
     patients = chosen.select("corpus", "patient").unique().sort("corpus", "patient")
     drawn = patients.sample(min(n_patients, patients.height), seed=seed, shuffle=True)
     return chosen.join(drawn, on=["corpus", "patient"], how="semi")

@@ -13,7 +13,8 @@ is, whatever its root, and so is the tree it unpacks to. Tables, plain or gzippe
 release, files of the other may lie in it, or one above both, as ``wget -r`` leaves it (``mimic-cxr/2.1.0``,
 ``mimic-cxr-jpg/2.1.0``, with or without ``physionet.org/files`` before it).
 
-The DICOM release's tables have no views, dates or split: without those of the JPG release views are unknown. Where both
+The DICOM release's tables have no views, dates or split: without those of the JPG release views are unknown, and a
+build makes a split only where shares are given. Where both
 sorts of pictures lie there, the JPG ones are taken; they are histogram-equalised, a DICOM window is not, and a model
 trained on one sort does badly on the other. Of a report some headings mislead; the publishers' list of 54 such reports
 goes with them (`CorpusStudy.body`), as do their corrections of views (all in ``mimic_cxr.toml``).
@@ -30,7 +31,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -62,6 +63,7 @@ _ABOUT = About(
     title="MIMIC-CXR / MIMIC-CXR-JPG",
     licence="PhysioNet Credentialed Health Data License 1.5.0: not to be passed on, nor sent to services of others",
     citation="Johnson et al., Scientific Data 6, 317 (2019); Johnson et al., arXiv 1901.07042",
+    official_split=f"{SPLIT}, of MIMIC-CXR-JPG",
     notes=("Dates are shifted by patient; ages and sexes are in no table.",),
 )
 _EQUALISED = (
@@ -113,13 +115,26 @@ class MimicCxr:
             raise DataError(f"{root} holds no {_TABLE_OF[labels]}; MIMIC-CXR-JPG 2.1.0 ships it.")
         self._archive = self._find_archive()
 
-    @property
+    @cached_property
     def about(self) -> About:
-        """What it is, with what there is to know of the pictures that were found."""
+        """What it is, with what there is to know of the pictures and reports that were found."""
         notes = [*_ABOUT.notes, *([_NO_METADATA] if self._metadata is None else [])]
         if self._where_pictures(list(islice(self._rows(), _PROBED)))[1] == "jpg":
             notes.append(_EQUALISED)
-        return replace(_ABOUT, notes=tuple(notes))
+        return replace(_ABOUT, notes=tuple(notes), reports_missing=self._reports_missing())
+
+    def _reports_missing(self) -> str:
+        """Where to put the reports, if there are none; a single one will do, for others may be left out on purpose."""
+        if self._archive is not None or self._tar() is not None:  # what is wrong with these the studies say
+            return ""
+        # the first of them as a rule, all where the first have no report
+        if any(self._tree_of(row["subject_id"].strip(), row["study_id"].strip()) for row in self._rows()):
+            return ""
+        where = self._reports_root if self._reports_root is not None else self._root
+        return (
+            f"{where} holds no reports. Put {ZIP}, of MIMIC-CXR on PhysioNet, as it is beside the tables, or name it "
+            "or the folder of its files/ with --reports."
+        )
 
     def digests(self) -> Mapping[str, str]:
         """Of the tables that were found, and of the reports' archive."""
@@ -180,6 +195,11 @@ class MimicCxr:
                     yield Dropped("report", "report_without_image", item[0])
                 else:
                     report_of[item[0]] = item[1]
+            if not report_of:
+                raise DataError(
+                    f"{self._archive.name} holds no report of any of these studies; expected {ZIP} as PhysioNet ships "
+                    "it, with files/p10/p10000032/s50414267.txt and the like."
+                )
         tree = self._where_reports(list(islice(exams.values(), _PROBED)))
         bodies = special_bodies()
         for study, exam in exams.items():
@@ -283,27 +303,32 @@ class MimicCxr:
     def _find_archive(self) -> Path | None:
         if self._reports_root is not None and self._reports_root.is_file():
             return self._reports_root
-        return next((place / ZIP for place in self._report_places() if (place / ZIP).is_file()), None)
+        return next((place / ZIP for place in self._report_places if (place / ZIP).is_file()), None)
 
+    @cached_property
     def _report_places(self) -> list[Path]:
         places = self._places if self._reports_root is None else [self._reports_root]
         return [folder for place in places for folder in (place, place / UNPACKED) if folder.is_dir()]
 
     def _where_reports(self, exams: Sequence[_Exam]) -> str:
         """The folder of the tree of reports, as the beginning of a path from the root."""
-        places = self._report_places()
-        for place in places:
-            for exam in exams:
-                if (place / f"files/p{exam.patient[:2]}/p{exam.patient}/s{exam.study}.txt").is_file():
-                    return self._beginning(place)
-        if self._archive is None:
-            for place in places:
-                if (place / TAR).is_file():
-                    raise DataError(
-                        f"The reports lie in {place / TAR}, of which no single one can be read; unpack it there: "
-                        f"tar -xzf {TAR}"
-                    )
+        for exam in exams:
+            if place := self._tree_of(exam.patient, exam.study):
+                return self._beginning(place)
+        if self._archive is None and (tar := self._tar()) is not None:
+            raise DataError(
+                f"The reports lie in {tar}, of which no single one can be read; unpack it there: tar -xzf {TAR}"
+            )
+        places = self._report_places
         return self._beginning(places[0]) if places else ""
+
+    def _tree_of(self, patient: str, study: str) -> Path | None:
+        """The folder of the tree that has the report of a study."""
+        name = f"files/p{patient[:2]}/p{patient}/s{study}.txt"
+        return next((place for place in self._report_places if (place / name).is_file()), None)
+
+    def _tar(self) -> Path | None:
+        return next((place / TAR for place in self._report_places if (place / TAR).is_file()), None)
 
     def _from_root(self, path: Path) -> str:
         return (path.relative_to(self._root) if path.is_relative_to(self._root) else path.absolute()).as_posix()

@@ -100,6 +100,7 @@ class NihChestXray14:
             "There is no official list to validate on: some patients of the one to train on do.",
             "Without Data_Entry_2017_v2020.csv the order within a patient is doubtful.",
         ),
+        official_split=" and ".join(name for name, _ in LISTS),
     )
 
     def __init__(self, root: Path, *, validate_share: float = 0.1) -> None:

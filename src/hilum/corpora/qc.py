@@ -84,6 +84,7 @@ def qc_page(
     counts: Mapping[str, int] | None = None,
     examples: Mapping[str, Sequence[str]] | None = None,
     faults: Sequence[Fault] = (),
+    split: str = "",
 ) -> str:
     """The page, one self-contained HTML file.
 
@@ -93,6 +94,7 @@ def qc_page(
         counts: what the build kept, dropped and did.
         examples: ids behind each reason.
         faults: what `check_manifest` found.
+        split: how patients came to be split (`BuildResult.split`).
     """
     summary = summarise(table)
     drops, done = [], []
@@ -114,6 +116,7 @@ def qc_page(
         drops=drops,
         done=done,
         faults=faults,
+        split=split,
         shown=_shown(table),
     )
 

@@ -25,16 +25,19 @@ file is ``tests/corpora/fixtures/site.toml``. In short::
     pattern = "{centre}/{study}"  # or column = "图像", or study_uid = "StudyInstanceUID" for DICOM files
 
 A study may have several rows, one for each picture. Of several texts of one study the last counts. Where pictures are
-found by their Study Instance UID their headers are read, and nothing else of them; the view is then unknown until a
-picture is read.
+found by their Study Instance UID their headers are read, and nothing else of them: they say the view, and a file that
+is no radiograph is left out with the reason.
 
-The export should be pseudonymised before (`hilum corpus deidentify`): ids of patients and studies stand in the
-manifest as they stand in the table. Counts, licence and citation are the hospital's.
+A row of more or fewer cells than the header, or a quote that is not closed, stops the work with the number of the row:
+a report would be cut without a word.
+
+The export should be pseudonymised before (`hilum corpus deidentify`, `hilum corpus pseudonymise`): ids of patients and
+studies stand in the manifest as they stand in the table, though in no message. Counts, licence and citation are the
+hospital's.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -46,7 +49,7 @@ from hilum.corpora import CORPORA
 from hilum.corpora.contract import SPLITS, About, CorpusImage, CorpusStudy, Dropped, Split
 from hilum.corpora.reports import split_sections
 from hilum.corpora.site_settings import read_settings
-from hilum.corpora.tables import digest, label_states, read_rows
+from hilum.corpora.tables import age_in_years, digest, label_states, read_rows
 from hilum.errors import DataError
 from hilum.imaging.decoder import Decoder  # not by way of the package, whose names for type checkers lead to pydicom
 from hilum.imaging.folders import find_images
@@ -61,9 +64,6 @@ _VIEWS = {
     **dict.fromkeys(("ap", "前后位", "正位前后位"), View.AP),
     **dict.fromkeys(("lateral", "lat", "ll", "rl", "侧位", "左侧位", "右侧位"), View.LATERAL),
 }
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(y|years?|岁|m|months?|个?月|w|weeks?|周|d|days?|天|日)?", re.IGNORECASE)
-_DAYS = {"m": 365.25 / 12, "月": 365.25 / 12, "个": 365.25 / 12, "w": 7, "周": 7, "d": 1, "天": 1, "日": 1}
-_OLDEST = 130
 _LONGEST_NAME = 255  # bytes; asking a file system for a longer one is an error of its own
 # as tables of labels write the states
 _CELLS = {LabelState.PRESENT: "1", LabelState.ABSENT: "0", LabelState.UNCERTAIN: "-1", LabelState.NOT_MENTIONED: ""}
@@ -87,7 +87,7 @@ class _Exam:
     uid: str = ""
     texts: dict[tuple[str, str, str], None] = field(default_factory=dict)  # indication, findings or report, impression
     images: dict[str, View] = field(default_factory=dict)
-    splits: set[Split] = field(default_factory=set)
+    splits: dict[Split, int] = field(default_factory=dict)  # and the first row that says so
     labels: dict[str, LabelState] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -97,7 +97,7 @@ class Site:
 
     Args:
         root: holds the table and the pictures.
-        config: the TOML file; `site.toml` in the root if None.
+        config: the TOML file, from the current folder or else from the root; `site.toml` in the root if None.
 
     Raises:
         DataError: the TOML file is not there or wrong, or names what is not there.
@@ -105,15 +105,19 @@ class Site:
 
     def __init__(self, root: Path, *, config: Path | None = None) -> None:
         self._root = root
-        self._config = config if config is not None else root / CONFIG
+        self._config = _config(root, config)
         self._settings = read_settings(self._config)
         if self._settings.name in set(CORPORA) - {"site"}:
             raise DataError(f"{self._config.name}: name: {self._settings.name} is another corpus; choose another.")
         self._table = root / self._settings.table.path
         self._folder = root / self._settings.images.folder
-        for key, path in (("table.path", self._table), ("images.folder", self._folder)):
-            if not path.exists():
-                raise DataError(f"{self._config.name}: {key}: {path} does not exist.")
+        for key, path, there, what in (
+            ("table.path", self._table, self._table.is_file(), "file"),
+            ("images.folder", self._folder, self._folder.is_dir(), "folder"),
+        ):
+            if not there:
+                lack = f"is no {what}" if path.exists() else "does not exist"
+                raise DataError(f"{self._config.name}: {key}: {path} {lack}.")
 
     @property
     def about(self) -> About:
@@ -139,10 +143,11 @@ class Site:
             seen.add(whole)
             yield from self._take(n, row, exams, cells)
         cells.refuse_useless_columns()
-        if torn := sorted(study for study, exam in exams.items() if len(exam.splits) > 1):
+        # by the numbers of rows: a hospital's ids have no place in a message
+        if torn := [list(exam.splits.values()) for exam in exams.values() if len(exam.splits) > 1]:
             raise DataError(
-                f"{len(torn)} studies are in more than one split (the first: {', '.join(torn[:5])}); mend "
-                f"{self._table.name}, or the ids in {self._config.name}."
+                f"{len(torn)} studies are in more than one split (the first in rows "
+                f"{' and '.join(map(str, torn[0]))}); mend {self._table.name}, or the ids in {self._config.name}."
             )
         yield from self._find_pictures(exams)
         taken: set[str] = set()
@@ -201,7 +206,7 @@ class Site:
             exam.texts[text] = None  # the last one last
         facts: tuple[tuple[str, Callable[[str], Any]], ...] = (
             ("sex", _in(values.sex, _SEXES)),
-            ("age", _age),
+            ("age", age_in_years),
             ("date", self._date),
             ("split", _in(values.split, _SPLITS)),
         )
@@ -209,7 +214,8 @@ class Site:
             told, dropped = cells.read(what, cells.text(what, row), study, read)
             yield from dropped
             if what == "split":
-                exam.splits |= {told} if told else set()
+                if told:
+                    exam.splits.setdefault(told, n)
             elif told is not None:
                 exam.facts.setdefault(what, told)
         yield from self._labelled(row, study, exam)
@@ -274,13 +280,15 @@ class Site:
                     yield Dropped("value", "study_uid_of_another_study", study)
             with Decoder() as decoder:
                 for path in find_images([self._folder]):
-                    uid, name = decoder.study_uid(path), self._from_root(path)
-                    if uid is None:
+                    header, name = decoder.header(path), self._from_root(path)
+                    if header.refused is not None:
+                        yield Dropped("image", header.refused.value, name)
+                    elif header.study_uid is None:
                         yield Dropped("image", "no_study_uid", name)
-                    elif uid not in of_uid:
+                    elif header.study_uid not in of_uid:
                         yield Dropped("image", "image_without_row", name)
                     else:
-                        of_uid[uid].images[name] = View.UNKNOWN
+                        of_uid[header.study_uid].images[name] = header.view
 
     def _pictures(self, place: Path) -> list[str]:
         """Those in a folder, or the one of that name."""
@@ -319,6 +327,13 @@ class Site:
         return when.date(), when.hour * 3600.0 + when.minute * 60 + when.second
 
 
+def _config(root: Path, given: Path | None) -> Path:
+    """The TOML file: as given, in the current folder, or else in the root."""
+    if given is None:
+        return root / CONFIG
+    return root / given if not given.exists() and (root / given).exists() else given
+
+
 class _Cells:
     """Reads single cells, and finds the columns of which nothing can be read: a fault of the TOML file, not dirt."""
 
@@ -355,16 +370,6 @@ class _Cells:
 def _in(declared: Mapping[str, Any], known: Mapping[str, Any]) -> Callable[[str], Any]:
     """Reads a value as declared, else as everybody knows it."""
     return lambda text: declared[text] if text in declared else known.get(text.lower())
-
-
-def _age(text: str) -> float | None:
-    """Years."""
-    match = _AGE.fullmatch(text)
-    if match is None:
-        return None
-    unit = (match[2] or "")[:1].lower()
-    years = float(match[1]) * _DAYS[unit] / 365.25 if unit in _DAYS else float(match[1])
-    return years if years <= _OLDEST else None
 
 
 def _inside(name: str) -> str | None:

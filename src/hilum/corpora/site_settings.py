@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from string import Formatter
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hilum.errors import DataError, UsageError
 from hilum.records import LabelState, View, finding
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Column = str
 """The name of a column of the table, as its first row writes it."""
@@ -167,22 +170,62 @@ def read_settings(path: Path) -> SiteSettings:
     """Read the TOML file of an export.
 
     Raises:
-        DataError: it is not there, no TOML, or a key is unknown, missing or wrong; names the key.
+        DataError: it is not there, no TOML, or keys are unknown, missing or wrong; names them, and those there are.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        return SiteSettings.model_validate(raw)
+        return SiteSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise DataError(
+        fault = (
             f"{path} cannot be read ({error.strerror}); a hospital's export needs a TOML file that says how its "
-            "columns are called (see the documentation of hilum.corpora.site)."
-        ) from None
+            "columns are called"
+        )
     except UnicodeDecodeError:
-        raise DataError(f"{path.name} is not UTF-8; TOML files are, whatever the table is.") from None
+        fault = f"{path.name} is not UTF-8; TOML files are, whatever the table is"
     except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path.name} is not valid TOML: {error}.") from None
+        fault = f"{path.name} is not valid TOML: {str(error).rstrip('.')}"
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        raise DataError(f"{path.name}: {where + ': ' if where else ''}{what}.") from None
+        # first the keys that are not known: one of them may be what another is missing
+        found = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        fault = f"{path.name}: {'; '.join(map(_in_words, found[:_SHOWN]))}{more}"
+    raise DataError(f"{fault}. {_MORE}")
+
+
+_MORE = "See docs/bring-your-hospital.md."
+_SHOWN = 3
+_EXPECTED = {
+    "string_type": "expected text in quotes",
+    "string_pattern_mismatch": "expected small letters, digits, - and _, beginning with a letter or digit",
+    "string_too_short": "expected one character",
+    "string_too_long": "expected one character",
+    "tuple_type": 'expected a list, as ["NULL"]',
+    "dict_type": 'expected pairs, as { "a" = "b" }',
+    "mapping_type": 'expected pairs, as { "a" = "b" }',
+    "model_type": "expected a section of its own, with its keys below [its name]",
+}
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """A fault as somebody who wrote the file knows it: the key, what was found, what was expected."""
+    key = ".".join(str(part) for part in error["loc"])
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        told = str(context["error"]).rstrip(".")
+        return f"{key}: {told}" if key else told
+    if kind == "extra_forbidden":
+        return f"{key}: there is no such key; {_keys(error['loc'][:-1])}"
+    if kind == "missing":
+        return f"{key} is missing"
+    expected = f"expected {context['expected']}" if "expected" in context else _EXPECTED.get(kind)
+    return f"{key}: found {error['input']!r}, {expected or error['msg'][:1].lower() + error['msg'][1:].rstrip('.')}"
+
+
+def _keys(section: tuple[int | str, ...]) -> str:
+    """The keys of a section, known by its way from the top."""
+    known: type[BaseModel] = SiteSettings
+    for name in section:
+        kinds = [known.model_fields[str(name)].annotation]
+        kinds += get_args(kinds[0])
+        known = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    where = f"[{'.'.join(map(str, section))}]" if section else "the top of the file"
+    return f"{where} has {', '.join(known.model_fields)}"

@@ -51,14 +51,15 @@ from typing import TYPE_CHECKING, Any
 
 from hilum.imaging.decoder import Decoder, read_radiograph
 from hilum.imaging.example import example_path
+from hilum.imaging.file_header import FileHeader
 from hilum.imaging.folders import find_images
 from hilum.imaging.limits import Limits
 from hilum.imaging.png import encode_png
 from hilum.imaging.studies import group_studies
 
 if TYPE_CHECKING:
-    from hilum.imaging.burned_in import Refusal, RefusedError, TextFree
-    from hilum.imaging.deidentified_folders import Outcome, deidentify_folder
+    from hilum.imaging.burned_in import TextFree
+    from hilum.imaging.deidentified_folders import Outcome, check_folder_key, deidentify_folder
     from hilum.imaging.deidentify import Deidentifier, encode_dicom
     from hilum.imaging.pseudonyms import Identity, Pseudonyms
 
@@ -67,9 +68,8 @@ _LATER = {
     "Identity": "pseudonyms",
     "Outcome": "deidentified_folders",
     "Pseudonyms": "pseudonyms",
-    "Refusal": "burned_in",
-    "RefusedError": "burned_in",
     "TextFree": "burned_in",
+    "check_folder_key": "deidentified_folders",
     "deidentify_folder": "deidentified_folders",
     "encode_dicom": "deidentify",
 }
@@ -78,13 +78,13 @@ _LATER = {
 __all__ = [
     "Decoder",
     "Deidentifier",
+    "FileHeader",
     "Identity",
     "Limits",
     "Outcome",
     "Pseudonyms",
-    "Refusal",
-    "RefusedError",
     "TextFree",
+    "check_folder_key",
     "deidentify_folder",
     "encode_dicom",
     "encode_png",

@@ -7,42 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import StrEnum
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
-from hilum.errors import Reason, UnsuitableError, UsageError
+from hilum.errors import Reason, RefusedError, UsageError
 from hilum.imaging.elements import code, integer, text, texts
 
 _DETECTORS = {ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation}
 """Classes whose images come from a detector, not from a screen, a printer or a film with a label on it."""
 
 _DETECTOR_MODALITIES = {"CR", "DX", "DR", None}
-
-
-class Refusal(StrEnum):
-    """Why an image that can be read is not exported: stable codes beside those of `hilum.errors.Reason`."""
-
-    BURNED_IN = "burned_in_annotation"
-    SECONDARY_CAPTURE = "secondary_capture"
-    UNKNOWN_SOURCE = "unknown_source"
-    HIDDEN_BITS = "overlay_in_pixels"
-    NOT_DICOM = "not_dicom"
-    NOT_WRITTEN = "not_written"
-
-
-class RefusedError(UnsuitableError):
-    """An image that is not exported, though it may be a good radiograph.
-
-    Args:
-        message: what was found, what was expected, what to do.
-        refusal: why.
-    """
-
-    def __init__(self, message: str, refusal: Refusal) -> None:
-        super().__init__(message, Reason.NOT_A_RADIOGRAPH)
-        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +84,7 @@ def registered_class(dataset: Dataset) -> UID:
     if not found.is_valid or found.is_private or not found.keyword:
         raise RefusedError(
             "The file names no SOP class of DICOM's, so what it may hold is not known. Export the image as CR or DX.",
-            Refusal.UNKNOWN_SOURCE,
+            Reason.UNKNOWN_SOURCE,
         )
     return found
 
@@ -134,7 +109,7 @@ def check_text_free(dataset: Dataset, sop_class: UID, allowed: Collection[TextFr
         raise RefusedError(
             "The file says that identifying text is burned into its pixels. It is exported only where its device "
             "and size are allowed by name.",
-            Refusal.BURNED_IN,
+            Reason.BURNED_IN,
         )
     if "SecondaryCapture" in sop_class.keyword:
         raise _secondary("of a class of secondary captures")
@@ -142,7 +117,7 @@ def check_text_free(dataset: Dataset, sop_class: UID, allowed: Collection[TextFr
         raise RefusedError(
             "The file is of a class whose images need not come from a detector, so text may be burned into its "
             "pixels. It is exported only where its class, or its device and size, are allowed.",
-            Refusal.UNKNOWN_SOURCE,
+            Reason.UNKNOWN_SOURCE,
         )
     if code(dataset, "Modality") not in _DETECTOR_MODALITIES:
         raise _secondary("of a modality other than CR and DX")
@@ -160,5 +135,5 @@ def _secondary(what: str) -> RefusedError:
     return RefusedError(
         f"The image is {what}: such images often have the patient's name in them. It is exported only where its class, "
         "or its device and size, are allowed.",
-        Refusal.SECONDARY_CAPTURE,
+        Reason.SECONDARY_CAPTURE,
     )

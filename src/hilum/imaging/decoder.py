@@ -13,19 +13,27 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar, cast
+from typing import BinaryIO, Self, cast
 
-from hilum.errors import LimitError, Reason
+from hilum.errors import InputError, LimitError, Reason
+from hilum.imaging.file_header import FileHeader
 from hilum.imaging.limits import Limits, raising
-from hilum.imaging.wire import Header, WireError, receive, receive_reply, send
+from hilum.imaging.wire import (
+    Answer,
+    Header,
+    WireError,
+    decode_file_header,
+    decode_radiograph,
+    receive,
+    receive_answer,
+    send,
+)
 from hilum.records import Radiograph
-
-Answer = TypeVar("Answer")
 
 _START_SECONDS = 60.0
 """Longest wait for a fresh process to import its libraries, which takes 0.4 s; apart from the time for a file."""
 
-PASSED_ON = frozenset(
+_PASSED_ON = frozenset(
     {
         *("PATH", "HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "SYSTEMROOT", "WINDIR", "TEMP", "TMP", "TMPDIR"),
         *("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
@@ -35,11 +43,11 @@ PASSED_ON = frozenset(
 """Environment variables that the process gets: what Python needs to find itself and its libraries, and no secret."""
 
 
-class Child:
-    """One decoding process."""
+class _Child:
+    """One decoding process; it de-identifies too where it gets the arguments of `Deidentifier`."""
 
-    def __init__(self, limits: Limits) -> None:
-        environment = {name: value for name, value in os.environ.items() if name.upper() in PASSED_ON}
+    def __init__(self, limits: Limits, deidentifier: Header | None) -> None:
+        environment = {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
         # so that the process finds the same Hilum, installed or not
         home = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (home, environment.get("PYTHONPATH"))))
@@ -59,7 +67,7 @@ class Child:
         self.sent = cast(BinaryIO, self.process.stdin)
         self.received = cast(BinaryIO, self.process.stdout)
         with suppress(OSError):  # where it died at once the first request finds out
-            send(self.sent, asdict(limits))
+            send(self.sent, {"limits": asdict(limits), "deidentifier": deidentifier})
 
     def wait_ready(self) -> None:
         """Wait until the libraries are imported.
@@ -98,7 +106,7 @@ class Child:
 
 
 class _Clock:
-    def __init__(self, child: Child, seconds: float) -> None:
+    def __init__(self, child: _Child, seconds: float) -> None:
         self._child = child
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
@@ -131,7 +139,8 @@ class Decoder:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits if limits is not None else Limits()
-        self._child: Child | None = None
+        self._deidentifier: Header | None = None
+        self._child: _Child | None = None
         self._turn = threading.Lock()
 
     def start(self) -> None:
@@ -152,43 +161,27 @@ class Decoder:
         Raises:
             InputError: whatever is wrong with the file, with its `Reason`; nothing else is raised for any file.
         """
-        request: Header = {"path": str(Path(path).absolute()), "source": str(path) if source is None else source}
-        with self._turn:
-            while True:
-                try:
-                    child = self._living_child()
-                except OSError as error:
-                    raise no_start(error) from error
-                fresh, child.used = not child.used, True
-                try:
-                    answer = self._exchange(child, request, partial(receive_reply, max_pixels=self.limits.max_pixels))
-                except (WireError, OSError) as error:
-                    answer = death(child, self.limits, error)
-                if isinstance(answer, Radiograph):
-                    return answer
-                if answer.code is Reason.MEMORY_LIMIT:
-                    self._discard()
-                if fresh or answer.code not in (Reason.MEMORY_LIMIT, Reason.DECODER_CRASH):
-                    raise answer
+        name = str(path) if source is None else source
+        decode = partial(decode_radiograph, max_pixels=self.limits.max_pixels)
+        return self._ask("radiograph", path, decode, source=name)
 
-    def study_uid(self, path: Path | str) -> str | None:
-        """Study Instance UID of a DICOM file by its header alone, for grouping files before their pixels are read.
+    def header(self, path: Path | str) -> FileHeader:
+        """What a file says of itself by its header alone, for sorting files before their pixels are read.
 
         Args:
             path: any file.
 
         Returns:
-            None for a picture, for a file without that UID, and for one that cannot be read: `read` says why.
+            Whatever could be found out; never an exception for any file, `FileHeader.refused` says what is wrong.
         """
-        with self._turn:
-            try:
-                child = self._living_child()
-                child.used = True
-                answer = self._exchange(child, {"study_uid_of": str(Path(path).absolute())}, receive)
-            except (WireError, OSError):
-                return None
-        uid = answer.get("study_uid")
-        return uid if isinstance(uid, str) else None
+        try:
+            return self._ask("header", path, decode_file_header)
+        except InputError as error:
+            return FileHeader(refused=error.code)
+
+    def study_uid(self, path: Path | str) -> str | None:
+        """`FileHeader.study_uid` of a file: None for a picture, or where there is none or it cannot be read."""
+        return self.header(path).study_uid
 
     def close(self) -> None:
         """End the child."""
@@ -208,12 +201,33 @@ class Decoder:
         """End the child."""
         self.close()
 
-    def _living_child(self) -> Child:
+    def _ask(self, wanted: str, path: Path | str, decode: Callable[[Header, BinaryIO], Answer], **more: str) -> Answer:
+        """What the child answers for one file; raises InputError as `read`."""
+        request: Header = {"wanted": wanted, "path": str(Path(path).absolute()), **more}
+        with self._turn:
+            while True:
+                try:
+                    child = self._living_child()
+                except OSError as error:
+                    raise _no_start(error) from error
+                fresh, child.used = not child.used, True
+                try:
+                    answer = self._exchange(child, request, decode)
+                except (WireError, OSError) as error:
+                    answer = _death(child, self.limits, error)
+                if not isinstance(answer, InputError):
+                    return answer
+                if answer.code is Reason.MEMORY_LIMIT:
+                    self._discard()
+                if fresh or answer.code not in (Reason.MEMORY_LIMIT, Reason.DECODER_CRASH):
+                    raise answer
+
+    def _living_child(self) -> _Child:
         # a clock that ran out in the very moment of the answer is no matter for the next file
         if self._child is not None and (self._child.timed_out or self._child.process.poll() is not None):
             self._discard()
         if self._child is None:
-            self._child = Child(self.limits)
+            self._child = _Child(self.limits, self._deidentifier)
         return self._child
 
     def _discard(self) -> None:
@@ -221,21 +235,23 @@ class Decoder:
             self._child.kill()
             self._child = None
 
-    def _exchange(self, child: Child, request: Header, receive_answer: Callable[[BinaryIO], Answer]) -> Answer:
+    def _exchange(
+        self, child: _Child, request: Header, decode: Callable[[Header, BinaryIO], Answer]
+    ) -> Answer | InputError:
         try:
             child.wait_ready()
             with child.clock(self.limits.seconds):
                 send(child.sent, request)
-                return receive_answer(child.received)
+                return receive_answer(child.received, decode)
         except BaseException:  # it died, or an interrupt left half an answer in the pipe
             self._discard()
             raise
 
 
-def death(child: Child, limits: Limits, error: Exception) -> LimitError:
+def _death(child: _Child, limits: Limits, error: Exception) -> LimitError:
     """What the end of a decoding process means for the file that it was reading."""
     if not child.ready:
-        return no_start(error)
+        return _no_start(error)
     status = child.process.returncode
     if child.timed_out or status == -getattr(signal, "SIGXCPU", 0x7FFF):
         return LimitError(
@@ -248,7 +264,7 @@ def death(child: Child, limits: Limits, error: Exception) -> LimitError:
     )
 
 
-def no_start(error: Exception) -> LimitError:
+def _no_start(error: Exception) -> LimitError:
     """What to say where the child process does not start."""
     return LimitError(
         f"The process that decodes images could not start ({error}). Check the installation: Hilum needs numpy, "

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import (
     UID,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -30,16 +27,16 @@ from pydicom.uid import (
 )
 
 from hilum._version import __version__
-from hilum.errors import FormatError, InputError, LimitError, Reason, UsageError
-from hilum.imaging.burned_in import Refusal, RefusedError, TextFree, check_text_free, registered_class
+from hilum.errors import FormatError, Reason, RefusedError
+from hilum.imaging.burned_in import TextFree, check_text_free, registered_class
 from hilum.imaging.confidentiality import TABLE_EDITION, Reduction, reduced_header
-from hilum.imaging.dicom import check_deflated, declared_syntax, transfer_syntax
+from hilum.imaging.dicom import load_dataset, palette_colours, transfer_syntax
 from hilum.imaging.elements import integer, text, texts
-from hilum.imaging.filetypes import HEAD_BYTES, FileKind, file_kind
+from hilum.imaging.filetypes import HEAD_BYTES, file_kind
 from hilum.imaging.image_pixel import PixelDescription
-from hilum.imaging.limits import Limits, raising
+from hilum.imaging.limits import Limits
 from hilum.imaging.pseudonyms import Identity, Pseudonyms
-from hilum.imaging.reading import configure, open_source
+from hilum.imaging.reading import guarded, open_source
 from hilum.imaging.samples import stored_values
 from hilum.imaging.suitability import check_suitable
 from hilum.records import Notice
@@ -111,32 +108,16 @@ class Deidentifier:
             the source, to the bit. Of several frames it has the first.
 
         Raises:
-            RefusedError: text may be burned into the pixels, or it is no DICOM; see `Refusal`.
+            RefusedError: text may be burned into the pixels, or it is no DICOM.
             InputError: the file cannot be read, or is no radiograph; see `read_radiograph`.
         """
         return self.deidentify_with_notices(source)[0]
 
     def deidentify_with_notices(self, source: Dataset | bytes | Path | str) -> tuple[Dataset, tuple[Notice, ...]]:
         """As `deidentify`, with what a person should know: further frames or data that were left out."""
-        configure()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                dataset, syntax = self._loaded(source)
-                return self._deidentified(dataset, syntax)
-        except (InputError, UsageError):
-            raise
-        except MemoryError as error:
-            raise LimitError(
-                f"De-identifying needs more memory than the {self.limits.memory_bytes} bytes allowed. "
-                f"{raising('memory_bytes')}",
-                Reason.MEMORY_LIMIT,
-            ) from error
-        except Exception:  # the boundary; what was raised could quote the file, so it is not chained
-            raise FormatError(
-                "The file's header is malformed and cannot be interpreted. Send or export it again.",
-                Reason.CORRUPT_HEADER,
-            ) from None
+        with guarded(self.limits):
+            dataset, syntax = self._loaded(source)
+            return self._deidentified(dataset, syntax)
 
     def _loaded(self, source: Dataset | bytes | Path | str) -> tuple[Dataset, UID]:
         if isinstance(source, Dataset):
@@ -153,17 +134,13 @@ class Deidentifier:
             open_source(Path(source), self.limits)
             content = Path(source).read_bytes()
         kind = file_kind(content[:HEAD_BYTES])
-        if kind not in (FileKind.DICOM, FileKind.BARE_DICOM):
+        if kind is None or not kind.is_dicom:
             raise RefusedError(
                 "The file is no DICOM file. Only DICOM is de-identified: what the header and the margins of a picture "
                 "hold, nobody can say.",
-                Refusal.NOT_DICOM,
+                Reason.NOT_DICOM,
             )
-        file = io.BytesIO(content)
-        if declared_syntax(file) == DeflatedExplicitVRLittleEndian:
-            check_deflated(file, self.limits)
-        file.seek(0)
-        dataset = pydicom.dcmread(file, force=kind is FileKind.BARE_DICOM)
+        dataset = load_dataset(io.BytesIO(content), kind, self.limits)
         return dataset, transfer_syntax(dataset)
 
     def _deidentified(self, dataset: Dataset, syntax: UID) -> tuple[Dataset, tuple[Notice, ...]]:
@@ -243,12 +220,13 @@ def _check_overlays(dataset: Dataset, pixel: PixelDescription) -> None:
     section 8.1.1 let overlays live there). A JPEG codestream has its own depth, which counts where it is larger.
     """
     declared = integer(dataset, "BitsStored")
-    overlays = any(0x6000 <= tag.group <= 0x60FF for tag in dataset.keys())  # noqa: SIM118
+    tags = dataset.keys()  # iterating over the data set itself would convert every value
+    overlays = any(0x6000 <= tag.group <= 0x60FF for tag in tags)
     if overlays and declared is not None and pixel.bits_stored > declared:
         raise RefusedError(
             "The compressed samples have more bits than the header says, and the file has overlays: text could be in "
             "the upper bits. Export the image uncompressed.",
-            Refusal.HIDDEN_BITS,
+            Reason.HIDDEN_BITS,
         )
 
 
@@ -256,14 +234,7 @@ def _without_palette(
     dataset: Dataset, samples: NDArray[Any], pixel: PixelDescription
 ) -> tuple[NDArray[Any], PixelDescription]:
     """The colours that the palette gives, since its tables could hold anything."""
-    try:
-        samples = apply_color_lut(samples, dataset)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise FormatError(
-            "The file's colour palette cannot be used. Export the image as greyscale.", Reason.INVALID_LUT
-        ) from error
+    samples = palette_colours(dataset, samples)
     bits = 8 * samples.dtype.itemsize
     return samples, replace(
         pixel, samples=samples.shape[-1], photometric="RGB", planar=0, bits_allocated=bits, bits_stored=bits

@@ -21,10 +21,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from hilum.errors import FormatError, LimitError, Reason
+from hilum.errors import FormatError, InputError, LimitError, Reason
 from hilum.imaging.aspect import square_pixels
 from hilum.imaging.colour import COLOUR_NOTICE, luminance
-from hilum.imaging.elements import text
+from hilum.imaging.elements import code, text
+from hilum.imaging.file_header import FileHeader
 from hilum.imaging.filetypes import ACCEPTED, FileKind
 from hilum.imaging.greyscale import grey_transform
 from hilum.imaging.header import (
@@ -58,9 +59,9 @@ def read_dicom(path: Path, kind: FileKind, limits: Limits, source: str) -> Radio
     Raises:
         InputError: see `hilum.imaging.reading.read_file`.
     """
-    dataset, syntax = _parse(path, kind, limits)
+    dataset = _parse(path, kind, limits)
     notices = check_suitable(dataset)
-    stored, pixel, found = stored_values(dataset, syntax, limits)
+    stored, pixel, found = stored_values(dataset, transfer_syntax(dataset), limits)
     notices += found
     pixels, inverted, found = _brightness(dataset, stored, pixel)
     notices += found
@@ -88,9 +89,15 @@ def read_dicom(path: Path, kind: FileKind, limits: Limits, source: str) -> Radio
     )
 
 
-def read_study_uid(path: Path, kind: FileKind, limits: Limits) -> str | None:
-    """Study Instance UID (0020,000D), read without the pixels; raises as `read_dicom`."""
-    return text(_dataset(path, kind, limits, specific_tags=["StudyInstanceUID"]), "StudyInstanceUID")
+def read_dicom_header(path: Path, kind: FileKind, limits: Limits) -> FileHeader:
+    """What the header says, read without the pixels; raises as `read_dicom`, save for what is no radiograph."""
+    dataset = _parse(path, kind, limits, header_only=True)
+    refused = None
+    try:
+        check_suitable(dataset, header_only=True)
+    except InputError as error:
+        refused = error.code
+    return FileHeader(text(dataset, "StudyInstanceUID"), view_position(dataset)[0], code(dataset, "Modality"), refused)
 
 
 def _brightness(
@@ -114,23 +121,33 @@ def _brightness(
         return result.pixels, transform.inverse and transform.presentation is None, notices
     full_scale = 2**pixel.bits_stored - 1
     if pixel.photometric == "PALETTE COLOR":
-        try:
-            stored = apply_color_lut(stored, dataset)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise FormatError(
-                "The file's colour palette cannot be used. Export the image as greyscale.", Reason.INVALID_LUT
-            ) from error
+        stored = palette_colours(dataset, stored)
         full_scale = int(np.iinfo(stored.dtype).max)
     pixels, coloured = luminance(stored, full_scale, ybr=pixel.photometric.startswith("YBR_FULL"))
     return pixels, False, [COLOUR_NOTICE] if coloured else []
 
 
-def _parse(path: Path, kind: FileKind, limits: Limits) -> tuple[FileDataset, UID]:
-    """The data set, nothing decoded yet, and its transfer syntax."""
+def palette_colours(dataset: Dataset, stored: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """The colours ``[H, W, 3]`` that the palette gives the values ``[H, W]`` (PS3.3 section C.7.6.3.1.5).
+
+    Raises:
+        FormatError: the palette is invalid.
+    """
     try:
-        dataset = _dataset(path, kind, limits)
+        return apply_color_lut(stored, dataset)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise FormatError(
+            "The file's colour palette cannot be used. Export the image as greyscale.", Reason.INVALID_LUT
+        ) from error
+
+
+def _parse(path: Path, kind: FileKind, limits: Limits, *, header_only: bool = False) -> FileDataset:
+    """The data set, nothing decoded yet."""
+    try:
+        with path.open("rb") as file:
+            dataset = load_dataset(file, kind, limits, header_only=header_only)
     except (LimitError, FormatError, MemoryError, RecursionError):
         raise
     except Exception as error:  # pydicom raises whatever the first malformed element leads to
@@ -140,20 +157,30 @@ def _parse(path: Path, kind: FileKind, limits: Limits) -> tuple[FileDataset, UID
         ) from error
     if kind is FileKind.BARE_DICOM and not ("Rows" in dataset or "SOPClassUID" in dataset):
         raise FormatError(f"The file is of no known picture format. {ACCEPTED} is read.", Reason.UNKNOWN_FORMAT)
-    return dataset, transfer_syntax(dataset)
+    return dataset
 
 
-def _dataset(path: Path, kind: FileKind, limits: Limits, specific_tags: list[str] | None = None) -> FileDataset:
-    """The whole data set, or only some attributes of it and no pixels; a deflated one only where that is allowed."""
-    with path.open("rb") as file:
-        if declared_syntax(file) == DeflatedExplicitVRLittleEndian:
-            check_deflated(file, limits)
-        file.seek(0)
-        bare = kind is FileKind.BARE_DICOM
-        return pydicom.dcmread(file, force=bare, stop_before_pixels=bool(specific_tags), specific_tags=specific_tags)
+def load_dataset(file: BinaryIO, kind: FileKind, limits: Limits, *, header_only: bool = False) -> FileDataset:
+    """The data set of a file, a deflated one only where that is allowed.
+
+    Args:
+        file: at its start.
+        kind: with or without a file header.
+        limits: what it may cost.
+        header_only: stop before the pixels.
+
+    Raises:
+        FormatError: deflated, which is not allowed.
+        LimitError: inflates beyond the size of a file.
+        Exception: whatever pydicom makes of a malformed file.
+    """
+    if _declared_syntax(file) == DeflatedExplicitVRLittleEndian:
+        _check_deflated(file, limits)
+    file.seek(0)
+    return pydicom.dcmread(file, force=kind is FileKind.BARE_DICOM, stop_before_pixels=header_only)
 
 
-def declared_syntax(file: BinaryIO) -> str | None:
+def _declared_syntax(file: BinaryIO) -> str | None:
     """Transfer Syntax UID of the file meta information (PS3.10 section 7.1), read without touching the data set.
 
     pydicom inflates a deflated data set whole before anything can be looked at, so this must be known first.
@@ -167,7 +194,7 @@ def declared_syntax(file: BinaryIO) -> str | None:
     return text(meta, "TransferSyntaxUID")
 
 
-def check_deflated(file: BinaryIO, limits: Limits) -> None:
+def _check_deflated(file: BinaryIO, limits: Limits) -> None:
     """Refuse a deflated data set, or, where they are allowed, one that inflates beyond the size of a file."""
     if not limits.allow_deflated:
         raise FormatError(

@@ -21,6 +21,11 @@ class FileKind(StrEnum):
     JPEG = "JPEG"
     TIFF = "TIFF"
 
+    @property
+    def is_dicom(self) -> bool:
+        """With or without a file header."""
+        return self in (FileKind.DICOM, FileKind.BARE_DICOM)
+
 
 _PICTURES = {
     b"\x89PNG\r\n\x1a\n": FileKind.PNG,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hilum.errors import UsageError
+from hilum.errors import LimitError, Reason, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,12 @@ def raising(name: str) -> str:
     return (
         "If this is a real radiograph, read it in Python with a higher limit: "
         f"hilum.read(PATH, limits=hilum.imaging.Limits({name}=...))."
+    )
+
+
+def out_of_memory(limits: Limits) -> LimitError:
+    """What is wrong with a file that `Limits.memory_bytes` is too little for."""
+    return LimitError(
+        f"The file needs more memory than the {limits.memory_bytes} bytes allowed. {raising('memory_bytes')}",
+        Reason.MEMORY_LIMIT,
     )

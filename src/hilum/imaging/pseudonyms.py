@@ -2,23 +2,38 @@
 
 Every pseudonym is an HMAC-SHA256 (RFC 2104) of its purpose and the original. Without the key none can be recomputed
 from a guessed original, which a plain hash allows: patient numbers are few and short. With the key they are linked
-again, so the key is as confidential as the images themselves.
+again, so the key is as confidential as the images themselves. Its file holds the key's bytes and nothing else.
 """
 
 from __future__ import annotations
 
 import base64
 import hmac
+import os
 import re
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 from pydicom._uid_dict import UID_dictionary
 
 from hilum.errors import UsageError
+from hilum.imaging.filetypes import HEAD_BYTES, file_kind
 
 MIN_KEY_BYTES = 16
 """128 bits, as many as a UID of the form 2.25 has: a shorter key is the easier thing to guess."""
+
+MAX_KEY_BYTES = 4096
+"""More is no key but a file given by mistake, and would not fit into what is sent to the decoding process."""
+
+KEY_FILE_BYTES = 32
+"""What a key in a file has at least, and one that we make has exactly: as many as SHA-256 gives."""
+
+_FEWEST_DISTINCT_BYTES = 8
+"""Random bytes repeat themselves less: 32 of them have fewer different values once in 10^37, 32 hexadecimal digits once
+in 10^7."""
 
 LARGEST_SHIFT_DAYS = 3650
 """Dates move by 1 to this many days, forward or back: enough to hide the year."""
@@ -62,7 +77,7 @@ class Pseudonyms:
             patient numbers could coincide.
 
     Raises:
-        UsageError: the key is too short.
+        UsageError: the key is too short, or too long to be one.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -71,7 +86,14 @@ class Pseudonyms:
                 f"The key has {len(key)} bytes; at least {MIN_KEY_BYTES} random ones are needed. Make one with "
                 "secrets.token_bytes(32) in Python, and keep it as confidential as the images."
             )
+        if len(key) > MAX_KEY_BYTES:
+            raise UsageError(f"The key has {len(key)} bytes; expected {MIN_KEY_BYTES} to {MAX_KEY_BYTES} random ones.")
         self._key = key
+
+    @property
+    def key_check(self) -> str:
+        """64 hexadecimal digits that tell two keys apart, and from which neither can be computed."""
+        return self._digest("key check", "").hex()
 
     def patient(self, who: Identity) -> str:
         """The Patient ID to write, and the Patient's Name: P and 20 letters or digits."""
@@ -107,6 +129,91 @@ class Pseudonyms:
 
     def _digest(self, purpose: str, original: str) -> bytes:
         return hmac.digest(self._key, f"{purpose}\0{original}".encode("utf-8", "surrogatepass"), "sha256")
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file.
+
+    Raises:
+        UsageError: it cannot be read, or what it holds is no key: too short, too long, of few different bytes, text of
+            several words, an image.
+    """
+    try:
+        # looked at before it is opened: a device may never end, and a pipe waits for whoever writes into it
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"The key {path} is no regular file; expected a file of {KEY_FILE_BYTES} random bytes.")
+        with path.open("rb") as file:
+            key = file.read(MAX_KEY_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"The key {path} cannot be read ({error.strerror}).") from None
+    if fault := _fault(key):
+        # not by its name: it may be one of the originals
+        raise UsageError(f"The file given as key {fault}. `hilum corpus deidentify` makes one with --make-key.")
+    return key
+
+
+def _fault(key: bytes) -> str | None:
+    """Why the content of a file is no key."""
+    expected = f"expected {KEY_FILE_BYTES} random ones"
+    if len(key) > MAX_KEY_BYTES:
+        return f"is larger than {MAX_KEY_BYTES} bytes; {expected}"
+    if len(key) < KEY_FILE_BYTES:
+        return f"has {len(key)} bytes; at least {KEY_FILE_BYTES} are needed"
+    if len(set(key)) < _FEWEST_DISTINCT_BYTES:
+        return f"repeats a few bytes; {expected}"
+    if len(key) == KEY_FILE_BYTES:  # as ours, which may look like anything by chance; hardly a file is as short
+        return None
+    if kind := file_kind(key[:HEAD_BYTES]):
+        return f"is {kind.value}, not a few bytes; {expected}"
+    with suppress(UnicodeDecodeError):
+        # a key that is written out in digits or letters has lines, no words
+        if re.search(r"\S[^\S\n]+\S|,", key.decode("utf-8")):
+            return f"is text, not bytes drawn at random; {expected}"
+    return None
+
+
+def check_new_key(path: Path) -> None:
+    """Refuse a place for a new key before work is done for it.
+
+    Raises:
+        UsageError: something is there, or its folder is not, or nothing can be written into that.
+    """
+    if os.path.lexists(path):
+        raise _exists()
+    try:
+        there = path.parent.is_dir()
+    except OSError as error:  # it lies in a folder that may not be entered
+        raise UsageError(f"The key {path} cannot be written ({error.strerror}).") from None
+    if not there:
+        raise UsageError(f"No such folder for the key {path}; make it first.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"The key {path} cannot be written (Permission denied).")
+
+
+def write_key(path: Path, key: bytes) -> None:
+    """Write a new key into a file that only its owner may read.
+
+    Raises:
+        UsageError: something is there, even a link that leads nowhere, or it cannot be written.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(key)
+                file.flush()
+                os.fsync(handle)
+        except BaseException:  # half a key must not be found and used
+            path.unlink(missing_ok=True)
+            raise
+    except FileExistsError:
+        raise _exists() from None
+    except OSError as error:
+        raise UsageError(f"The key {path} cannot be written ({error.strerror}).") from None
+
+
+def _exists() -> UsageError:
+    return UsageError("The file for the new key exists; a key is never written over. If it is one, give it as --key.")
 
 
 def shifted_date(value: str, days: int) -> str | None:

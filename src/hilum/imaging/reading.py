@@ -6,15 +6,18 @@ import logging
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from pydicom import config
 
-from hilum.errors import FileAccessError, FormatError, InputError, LimitError, Reason
-from hilum.imaging.dicom import read_dicom, read_study_uid
+from hilum.errors import FileAccessError, FormatError, HilumError, LimitError, Reason
+from hilum.imaging.dicom import read_dicom, read_dicom_header
+from hilum.imaging.file_header import FileHeader
 from hilum.imaging.filetypes import ACCEPTED, HEAD_BYTES, FileKind, describe_other, file_kind
-from hilum.imaging.limits import Limits, raising
+from hilum.imaging.limits import Limits, out_of_memory, raising
 from hilum.imaging.pictures import read_picture
 from hilum.records import Notice, Radiograph
 
@@ -36,22 +39,8 @@ def read_file(path: Path, limits: Limits, source: str) -> Radiograph:
         UnsuitableError: an image that is no radiograph to look at.
         LimitError: larger than the limits, or out of memory.
     """
-    configure()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            radiograph = _read(path, limits, source)
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise LimitError(
-            f"Decoding needs more memory than the {limits.memory_bytes} bytes allowed. {raising('memory_bytes')}",
-            Reason.MEMORY_LIMIT,
-        ) from error
-    except Exception as error:  # the boundary: whatever a malformed file leads to is one failure of that file
-        raise FormatError(
-            "The file's header is malformed and cannot be interpreted. Send or export it again.", Reason.CORRUPT_HEADER
-        ) from error
+    with guarded(limits):
+        radiograph = _read(path, limits, source)
     if radiograph.pixels.min() == radiograph.pixels.max():
         raise FormatError(
             "The image has a single grey value everywhere: there is nothing to read. Check the export.",
@@ -60,43 +49,57 @@ def read_file(path: Path, limits: Limits, source: str) -> Radiograph:
     return radiograph
 
 
-def file_study_uid(path: Path, limits: Limits) -> str | None:
-    """Study Instance UID of a DICOM file by its header alone; None for anything else and for what cannot be read."""
-    configure()
-    try:
-        kind = file_kind(open_source(path, limits))
-        if kind in (FileKind.DICOM, FileKind.BARE_DICOM):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return read_study_uid(path, kind, limits)
-    except Exception:  # reading the file itself says what is wrong with it
-        return None
-    return None
+def read_header(path: Path, limits: Limits) -> FileHeader:
+    """What the header of a file says; raises as `read_file`, save for DICOM objects that are no radiograph."""
+    with guarded(limits):
+        kind = _kind(path, limits)
+        return read_dicom_header(path, kind, limits) if kind.is_dicom else FileHeader()
 
 
-def configure() -> None:
-    """Set pydicom up for reading what others wrote."""
+@contextmanager
+def guarded(limits: Limits) -> Iterator[None]:
+    """The boundary around parsers: whatever a malformed file leads to inside is one failure of that file.
+
+    Raises:
+        LimitError: out of memory.
+        FormatError: anything else that is no error of ours; not chained, since it could quote the file.
+    """
     # Strict validation of values, and what pydicom says of them (which can quote them), serve writers of files.
     config.settings.reading_validation_mode = config.IGNORE
     config.convert_wrong_length_to_UN = True
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except HilumError:
+        raise
+    except MemoryError as error:
+        raise out_of_memory(limits) from error
+    except Exception:
+        raise FormatError(
+            "The file's header is malformed and cannot be interpreted. Send or export it again.", Reason.CORRUPT_HEADER
+        ) from None
 
 
 def _read(path: Path, limits: Limits, source: str) -> Radiograph:
+    kind = _kind(path, limits)
+    read = read_dicom if kind.is_dicom else read_picture
+    radiograph = read(path, kind, limits, source)
+    if min(radiograph.height, radiograph.width) >= SMALL_SIDE:
+        return radiograph
+    small = Notice("small", f"The image is only {radiograph.width} x {radiograph.height} pixels; fine detail is lost.")
+    return replace(radiograph, warnings=(*radiograph.warnings, small))
+
+
+def _kind(path: Path, limits: Limits) -> FileKind:
     head = open_source(path, limits)
     kind = file_kind(head)
     if kind is None:
         raise FormatError(
             f"The file is {describe_other(head)}; {ACCEPTED} is read. Convert a picture to PNG.", Reason.UNKNOWN_FORMAT
         )
-    if kind in (FileKind.DICOM, FileKind.BARE_DICOM):
-        radiograph = read_dicom(path, kind, limits, source)
-    else:
-        radiograph = read_picture(path, kind, limits, source)
-    if min(radiograph.height, radiograph.width) >= SMALL_SIDE:
-        return radiograph
-    small = Notice("small", f"The image is only {radiograph.width} x {radiograph.height} pixels; fine detail is lost.")
-    return replace(radiograph, warnings=(*radiograph.warnings, small))
+    return kind
 
 
 def open_source(path: Path, limits: Limits) -> bytes:

@@ -67,12 +67,16 @@ _READABLE_CLASSES = {
 }
 
 
-def check_suitable(dataset: Dataset) -> list[Notice]:
+def check_suitable(dataset: Dataset, *, header_only: bool = False) -> list[Notice]:
     """Refuse what is not a radiograph made to be looked at.
 
     The SOP class speaks first, since it is assigned by software; then the modality. CR, DX, DR and RG are radiographs;
     secondary captures and unnamed modalities may be and are read with a notice; fluoroscopy spot images too. Body part
     and view are no ground for refusal here.
+
+    Args:
+        dataset: the image.
+        header_only: it was read without its pixels; Rows (0028,0010) then stands for them.
 
     Returns:
         What a person should know.
@@ -83,7 +87,7 @@ def check_suitable(dataset: Dataset) -> list[Notice]:
     """
     sop_class = UID(text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID") or "")
     modality = code(dataset, "Modality")
-    has_pixels = "PixelData" in dataset
+    has_pixels = ("Rows" if header_only else "PixelData") in dataset
     _check_class(sop_class)
     if modality in _NO_IMAGE:
         raise UnsuitableError(

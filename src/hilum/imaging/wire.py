@@ -1,42 +1,71 @@
-"""What passes between this process and the decoding process: JSON headers with a length before them, and raw pixels.
+"""What passes between this process and the decoding process: JSON headers with a length before them, and raw bytes.
 
-Neither side runs anything that the other sends (no pickle). The reader of pixels says how many it will take, so a
-decoder that went wrong cannot make it allocate more.
+Neither side runs anything that the other sends (no pickle). The reader of bytes says how many it will take, so a
+decoder that went wrong cannot make it allocate more, and checks names before they name files.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import struct
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import date
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hilum.errors import FileAccessError, FormatError, InputError, LimitError, Reason, UnsuitableError
+from hilum.errors import FileAccessError, FormatError, InputError, LimitError, Reason, RefusedError, UnsuitableError
+from hilum.imaging.file_header import FileHeader
 from hilum.records import Notice, Radiograph, SpacingKind, StudyHeader, View
 
 MAX_HEADER_BYTES = 1 << 20
 
 _LENGTH = struct.Struct("<L")
-ERRORS: dict[str, type[InputError]] = {
-    kind.__name__: kind for kind in (InputError, FileAccessError, FormatError, UnsuitableError, LimitError)
+_ERRORS: dict[str, type[InputError]] = {
+    kind.__name__: kind
+    for kind in (InputError, FileAccessError, FormatError, UnsuitableError, RefusedError, LimitError)
 }
+_PATIENT = re.compile(r"P[A-Z2-7]{20}")
+_UID = re.compile(r"[12](?:\.[0-9]+){1,62}")
 _PLAIN_FIELDS = ("source", "laterality", "body_part", "sop_instance_uid", "bits_stored", "inverted")
 
+Answer = TypeVar("Answer")
 Header = dict[str, Any]
+Message = tuple[Header, bytes | memoryview]
+"""A header, and the raw bytes behind it."""
 
 
 class WireError(Exception):
     """The other side ended, or sent what it should not."""
 
 
-def send(stream: BinaryIO, header: Header) -> None:
-    """Write one header."""
+@dataclass(frozen=True, slots=True)
+class DeidentifiedFile:
+    """A file that may leave the hospital.
+
+    Attributes:
+        patient: pseudonym of the patient.
+        study: pseudonym of the study, a UID, or "" where it has none.
+        instance: pseudonym of the image, a UID.
+        notices: what was left out of it.
+        content: the DICOM file.
+    """
+
+    patient: str
+    study: str
+    instance: str
+    notices: tuple[Notice, ...]
+    content: bytes = field(repr=False)
+
+
+def send(stream: BinaryIO, header: Header, payload: bytes | memoryview = b"") -> None:
+    """Write one header, and what belongs to it."""
     encoded = json.dumps(header, allow_nan=False).encode("ascii")
     stream.write(_LENGTH.pack(len(encoded)) + encoded)
+    stream.write(payload)
     stream.flush()
 
 
@@ -58,8 +87,8 @@ def receive(stream: BinaryIO) -> Header:
     return header
 
 
-def send_radiograph(stream: BinaryIO, radiograph: Radiograph) -> None:
-    """Write a radiograph: its header, then its pixels as little-endian float32."""
+def encode_radiograph(radiograph: Radiograph) -> Message:
+    """A radiograph: its header, and its pixels as little-endian float32."""
     header: Header = {name: getattr(radiograph, name) for name in _PLAIN_FIELDS}
     header |= {
         "shape": list(radiograph.pixels.shape),
@@ -69,22 +98,33 @@ def send_radiograph(stream: BinaryIO, radiograph: Radiograph) -> None:
         "study": asdict(radiograph.header) | {"study_date": _iso(radiograph.header.study_date)},
         "warnings": [notice.as_dict() for notice in radiograph.warnings],
     }
-    send(stream, {"radiograph": header})
-    stream.write(np.ascontiguousarray(radiograph.pixels, "<f4").data)
-    stream.flush()
+    return {"radiograph": header}, np.ascontiguousarray(radiograph.pixels, "<f4").data
 
 
-def send_error(stream: BinaryIO, error: InputError) -> None:
-    """Write what was wrong with a file."""
-    send(stream, {"error": {"kind": type(error).__name__, "code": error.code.value, "message": error.message}})
+def encode_file_header(header: FileHeader) -> Message:
+    """What a file says of itself."""
+    return {"header": asdict(header)}, b""
 
 
-def receive_reply(stream: BinaryIO, max_pixels: int) -> Radiograph | InputError:
+def encode_file(file: DeidentifiedFile) -> Message:
+    """A file to write: its names, and its content."""
+    notices = [notice.as_dict() for notice in file.notices]
+    names = {"patient": file.patient, "study": file.study, "instance": file.instance}
+    return {"file": names | {"notices": notices, "length": len(file.content)}}, file.content
+
+
+def encode_error(error: InputError) -> Message:
+    """What was wrong with a file."""
+    return {"error": {"kind": type(error).__name__, "code": error.code.value, "message": error.message}}, b""
+
+
+def receive_answer(stream: BinaryIO, decode: Callable[[Header, BinaryIO], Answer]) -> Answer | InputError:
     """Read the answer to one request.
 
     Args:
         stream: from the decoding process.
-        max_pixels: more are refused.
+        decode: one of the `decode_` functions, for what was asked for; a KeyError, TypeError or ValueError of it means
+            that the answer is none.
 
     Raises:
         WireError: the stream ended, or what came is no answer.
@@ -93,16 +133,43 @@ def receive_reply(stream: BinaryIO, max_pixels: int) -> Radiograph | InputError:
     try:
         if "error" in reply:
             error = reply["error"]
-            return ERRORS[error["kind"]](error["message"], Reason(error["code"]))
-        header = reply["radiograph"]
-        height, width = (int(side) for side in header["shape"])
-        if height < 1 or width < 1 or height * width > max_pixels:
-            raise WireError("impossible size")
-        pixels = np.empty((height, width), "<f4")
-        _fill(stream, pixels)
-        return _radiograph(header, pixels.astype(np.float32, copy=False))
+            return _ERRORS[error["kind"]](error["message"], Reason(error["code"]))
+        return decode(reply, stream)
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("malformed answer") from error
+
+
+def decode_radiograph(reply: Header, stream: BinaryIO, *, max_pixels: int) -> Radiograph:
+    """A radiograph of at most so many pixels."""
+    header = reply["radiograph"]
+    height, width = (int(side) for side in header["shape"])
+    if height < 1 or width < 1 or height * width > max_pixels:
+        raise WireError("impossible size")
+    pixels = np.frombuffer(read_exactly(stream, 4 * height * width), "<f4").reshape(height, width)
+    return _radiograph(header, pixels.astype(np.float32, copy=False))
+
+
+def decode_file_header(reply: Header, stream: BinaryIO) -> FileHeader:
+    """What a file says of itself; `stream` holds no more of it."""
+    header = reply["header"]
+    told = header["study_uid"], header["modality"]
+    if not all(value is None or isinstance(value, str) for value in told):
+        raise WireError("impossible header")
+    refused = header["refused"]
+    return FileHeader(told[0], View(header["view"]), told[1], None if refused is None else Reason(refused))
+
+
+def decode_file(reply: Header, stream: BinaryIO, *, max_bytes: int) -> DeidentifiedFile:
+    """A file of at most so many bytes, with names that are pseudonyms by their form."""
+    header = reply["file"]
+    patient, study, instance = header["patient"], header["study"], header["instance"]
+    if not (_PATIENT.fullmatch(patient) and (not study or _UID.fullmatch(study)) and _UID.fullmatch(instance)):
+        raise WireError("impossible names")
+    length = int(header["length"])
+    if not 0 < length <= max_bytes:
+        raise WireError("impossible size")
+    notices = tuple(Notice(**notice) for notice in header["notices"])
+    return DeidentifiedFile(patient, study, instance, notices, read_exactly(stream, length))
 
 
 def _radiograph(header: Header, pixels: NDArray[np.float32]) -> Radiograph:
@@ -129,14 +196,3 @@ def read_exactly(stream: BinaryIO, length: int) -> bytes:
     if len(data) < length:
         raise WireError("the other side ended")
     return data
-
-
-def _fill(stream: BinaryIO, array: NDArray[np.float32]) -> None:
-    """Read into the array's own memory, so that nothing is held twice."""
-    view = array.view(np.uint8).reshape(-1).data
-    done = 0
-    while done < len(view):
-        count = stream.readinto(view[done:])  # type: ignore[attr-defined]
-        if not count:
-            raise WireError("the other side ended")
-        done += count

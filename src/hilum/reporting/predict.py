@@ -1,7 +1,7 @@
 """Scores and drafts for a whole split of a manifest, one row per study: what judging starts from.
 
 Rows are added to a work file as they are made, so that a run that was stopped goes on where it was; the result appears
-whole at the end.
+whole at the end. A work file comes with the first row, so that a model that cannot be loaded leaves none.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from hilum._version import __version__
+from hilum.corpora.outputs import alone, check_file
 from hilum.errors import DataError, UsageError
 from hilum.records import NAMES, View
 from hilum.reporting.reader import Reader
@@ -38,47 +39,81 @@ SCHEMA: dict[str, Any] = {
     "prompt": pl.String,
     "warnings": pl.List(pl.String),  # their codes
     "failed": pl.String,  # why there is no draft; null where there is one
+    "run": pl.String,  # a digest of what the run was made of: rows of one run have the same
 }
+_ENDINGS = (".parquet", ".jsonl")
 
 
 def predict(
-    table: pl.DataFrame, out: Path, settings: ReadSettings, *, progress: Progress | None = None
+    table: pl.DataFrame,
+    out: Path,
+    settings: ReadSettings,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Read every study of a manifest and write `out`.
 
     A study that cannot be read is a row with `failed`, never left out. The manifest's views count where a file does not
-    say its own.
+    say its own. Where `out` holds this very run nothing is done.
 
     Args:
         table: the rows to read, of a manifest (see `hilum.corpora.manifest`).
         out: ``.parquet`` or ``.jsonl``; beside it lies ``OUT.partial`` until the end.
         settings: the models; `one_study` is set here.
+        overwrite: replace `out` whatever it holds, and do it again where it is done.
         progress: told how many of how many studies are done.
 
     Returns:
         The rows written, in the order of `table`.
 
     Raises:
-        UsageError: `out` has another ending. DataError: a work file of another run lies beside it.
+        UsageError: `out` has another ending, or holds something else. DataError: a work file of another run lies beside
+            it, its folder cannot be written to, or another process writes it.
     """
-    if out.suffix not in (".parquet", ".jsonl"):
-        raise UsageError(f"{out.name}: expected a name that ends in .parquet or .jsonl.")
+    if not overwrite and (before := finished(table, out, settings)) is not None:
+        return before
+    check_file(out, _ENDINGS)
     work = out.with_name(out.name + ".partial")
-    identity = _identity(table, settings)
-    done = _resume(work, identity)
-    keys = list(table.select("corpus", "study").iter_rows())
-    todo = [row for row in table.iter_rows(named=True) if (row["corpus"], row["study"]) not in done]
-    with work.open("a", encoding="utf-8") as stream:
+    with alone(out.with_name(out.name + ".lock"), out):
+        identity = _identity(table, settings)
+        run = _digest(identity)
+        done = _resume(work, identity)
+        keys = list(table.select("corpus", "study").iter_rows())
+        todo = [row for row in table.iter_rows(named=True) if (row["corpus"], row["study"]) not in done]
         for row in _read(todo, settings):
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-            stream.flush()
-            done[(row["corpus"], row["study"])] = row
+            lines = [identity, row | {"run": run}][bool(done) :]
+            with work.open("a" if done else "w", encoding="utf-8") as stream:
+                stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            done[(row["corpus"], row["study"])] = lines[-1]
             if progress:
                 progress(len(done), len(keys))
-    result = pl.DataFrame([done[key] for key in keys], schema=SCHEMA, orient="row")
-    _write(result, out)
-    work.unlink()
+        result = pl.DataFrame([done[key] for key in keys], schema=SCHEMA, orient="row")
+        _write(result, out)
+        work.unlink()
     return result
+
+
+def finished(table: pl.DataFrame, out: Path, settings: ReadSettings) -> pl.DataFrame | None:
+    """The rows of `out` where it holds this very run; None where there is no such file.
+
+    Raises:
+        UsageError: it has another ending, or holds something else.
+    """
+    check_file(out, _ENDINGS)
+    if not out.exists():
+        return None
+    try:
+        rows = pl.read_parquet(out) if out.suffix == ".parquet" else pl.read_ndjson(out, schema=SCHEMA)
+    except (OSError, pl.exceptions.PolarsError):
+        rows = pl.DataFrame()
+    known = rows.schema == pl.Schema(SCHEMA) and rows["run"].unique().to_list() == [_digest(_identity(table, settings))]
+    if not known:
+        raise UsageError(
+            f"{out} exists and is of another run (other studies, models, options or version). Give another --out, or "
+            "--overwrite."
+        )
+    return rows
 
 
 def _identity(table: pl.DataFrame, settings: ReadSettings) -> dict[str, Any]:
@@ -86,22 +121,37 @@ def _identity(table: pl.DataFrame, settings: ReadSettings) -> dict[str, Any]:
     asked = hashlib.sha256("\n".join("/".join(row) for row in table.select("corpus", "study").iter_rows()).encode())
     return {
         "studies": asked.hexdigest(),
-        "model": str(settings.model),
-        "expert": None if settings.expert is None else str(settings.expert),
+        "model": _model(settings.model),
+        "expert": None if settings.expert is None else _model(settings.expert),
         "max_new_tokens": settings.max_new_tokens,
         "precision": settings.precision,
         "hilum": __version__,
     }
 
 
+def _model(name: str | Path) -> str:
+    """A model as asked for; of a checkpoint folder the place and what `hilum.json` says of every file in it."""
+    try:
+        card = Path(name, "hilum.json").read_bytes()
+    except (OSError, ValueError):
+        return str(name)
+    return f"{Path(name).resolve()} {hashlib.sha256(card).hexdigest()}"
+
+
+def _digest(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _resume(work: Path, identity: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The rows that an earlier run of the same made; a line that was cut is made again."""
+    """The rows that an earlier run of the same made; a line that was cut is made again, a file without rows is none."""
     lines = work.read_text(encoding="utf-8").split("\n") if work.exists() else []
     whole, cut = lines[:-1], lines[-1] if lines else ""
-    if not whole:
-        work.write_text(json.dumps(identity) + "\n", encoding="utf-8")
+    if len(whole) < 2:
         return {}
-    before = json.loads(whole[0])
+    try:
+        before = json.loads(whole[0])
+    except ValueError:
+        raise DataError(f"{work.name} is no work file of ours. Remove it, or give another --out.") from None
     if changed := [name for name, value in identity.items() if before.get(name) != value]:
         raise DataError(
             f"{work.name} was begun with something else ({', '.join(changed)} differ). Remove it, or give another "
