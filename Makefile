@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lock install install-dev clean
+.PHONY: demo test check format lock cards install install-dev clean
 
 # torch comes first and exactly: a range could fetch a build of several gigabytes.
 $(VENV)/.runtime: requirements/runtime.txt requirements/torch.txt pyproject.toml
@@ -38,6 +38,11 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+## cards: make the report card of the bundled expert anew; DATA is the folder of the NIH pictures
+DATA ?= ../shared/data/nih_chestxray14
+cards: $(VENV)/.runtime
+	$(BIN)/hilum evaluate card starter --data $(DATA) --scores docs/cards/starter-expert-scores.csv --out docs/cards/starter-expert
 
 ## lock: write the exact versions anew (then look at the difference); torch stands alone in requirements/torch.txt
 COMPILE = $(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --unsafe-package torch

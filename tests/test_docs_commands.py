@@ -6,6 +6,7 @@ The commands are taken from the pages themselves, so a new one runs here by itse
 import csv
 import io
 import json
+import random
 import re
 import shlex
 import shutil
@@ -18,17 +19,23 @@ from pathlib import Path
 import polars as pl
 import pydicom
 import pytest
+from PIL import Image
 
 from corpora.fixtures import mimic_cxr
+from corpora.fixtures.mimic_cxr import USUAL, Exam
 from corpora.fixtures.open_i import Report, make_open_i
+from corpora.fixtures.taken import built
+from evaluation.reports import made_up
 from hilum.cli import main
+from hilum.corpora import open_corpus
 from hilum.imaging import Pseudonyms
 from hilum.records import NAMES
 from image_files import write_dicom, write_png
 
 PROGRAM = ".venv/bin/hilum"
 MIMIC, HOSPITAL, LABELLING = "docs/bring-mimic-cxr.md", "docs/bring-your-hospital.md", "docs/labelling.md"
-PAGES = {MIMIC, HOSPITAL, LABELLING, "README.md"}
+JUDGING = "docs/judging.md"
+PAGES = {MIMIC, HOSPITAL, LABELLING, JUDGING, "README.md"}
 # What no test can have, and what stands in for it: (page, path in a command) -> reason.
 STAND_INS = {
     ("README.md", "path/to/Janus-Pro-CXR-Final"): "gigabytes of published weights: a tiny reporter in their format",
@@ -427,6 +434,43 @@ def test_each_back_end_of_the_table_runs_or_says_what_it_lacks(
         assert "Traceback" not in err
 
 
+def test_judging(tmp_path: Path, run_page: RunPage) -> None:
+    good, bad = made_up(60, right=0.8), made_up(60, right=0.1)
+    tables = {
+        "references": [{"study": r.study, "patient": r.patient, "text": r.reference} for r in good.rows],
+        "ours": [{"study": r.study, "text": r.prediction} for r in good.rows],
+        "theirs": [{"study": r.study, "text": r.prediction} for r in bad.rows],
+    }
+    for name, rows in tables.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rng = random.Random(0)
+    labels = [{"study": str(n), "Edema": n % 3 // 2, "Fracture": n % 2} for n in range(60)]
+    scores = [{**row, **{name: (row[name] + rng.random()) / 2 for name in ("Edema", "Fracture")}} for row in labels]
+    pl.DataFrame(labels).write_csv(tmp_path / "labels.csv")
+    pl.DataFrame(scores).write_csv(tmp_path / "scores.csv")
+    (tmp_path / "thresholds.toml").write_text("Edema = 0.5\nFracture = 0.5\n")
+    exams = [
+        Exam(10000300 + n, 50000300 + n, "test" if n % 2 else "train", 21990301, "101010.0", [("PA", "")], USUAL)
+        for n in range(12)
+    ]
+    root = mimic_cxr.make_mimic_jpg(tmp_path / "mimic", exams)
+    for n, path in enumerate(sorted(root.rglob("*.jpg"))):
+        write_png(path.with_suffix(".png"), n)
+        with Image.open(path.with_suffix(".png")) as picture:
+            picture.convert("L").save(path)
+    built(open_corpus("mimic_cxr", root), root, tmp_path / "manifest")
+    ran = run_page(JUDGING)
+    first, _, drafts, findings, league = ran
+    assert "floors: constant normal" in first.out
+    for folder in ("card", "drafts-card", "findings-card"):
+        card = json.loads((tmp_path / folder / "card.json").read_text(encoding="utf-8"))
+        assert card["numbers"], folder
+    assert json.loads((tmp_path / "drafts-card" / "card.json").read_text())["provenance"]["training_reports"] == 6
+    assert "6 studies" in drafts.out
+    assert "60 studies" in findings.out
+    assert "ours" in league.out
+
+
 def test_readme(tmp_path: Path, tiny_original: Path, run_page: RunPage) -> None:
     write_dicom(tmp_path / "chest.dcm")
     write_png(tmp_path / "chest.png")
@@ -437,7 +481,7 @@ def test_readme(tmp_path: Path, tiny_original: Path, run_page: RunPage) -> None:
         if page == "README.md":
             shutil.copytree(tiny_original, tmp_path / place)
     (tmp_path / "report.txt").write_text(SMALL)
-    studies = [Report(n, *TEXTS, ("Cardiomegaly",), (f"CXR{n}_IM-{n:04d}-1001",)) for n in range(1, 21)]
+    studies = [Report(n, *TEXTS, ("Cardiomegaly",), (f"CXR{n}_IM-{n:04d}-1001",)) for n in range(1, 81)]
     make_open_i(tmp_path / "DIR", studies)
     ran = run_page("README.md")
     lines = "\n".join(done.line for done in ran)
