@@ -13,6 +13,7 @@ from hilum.evaluation.card import read_card
 from hilum.evaluation.degenerate import CONSTANT_NORMAL
 from hilum.evaluation.intervals import Resampling
 from hilum.evaluation.judge_reports import HEADLINES, PROTOCOLS, JudgeOptions, judge_reports
+from hilum.statistics import wilson
 
 OPTIONS = JudgeOptions(
     system="made up", resampling=Resampling(n_resamples=200, n_permutations=200, seed=1), with_meteor=False
@@ -120,3 +121,10 @@ def test_a_baseline_of_other_studies_is_refused(pairs) -> None:
 def test_the_same_seed_gives_the_same_card(pairs, card) -> None:
     again = judge_reports(pairs, OPTIONS, baseline=_with(pairs, made_up(150, right=0.2).predictions))
     assert again.to_json() == card.to_json()
+
+
+def test_all_right_of_few_is_no_certainty(card) -> None:
+    recall = card.number("recall_pneumothorax", system="self")
+    n = card.number("n_reference_pneumothorax", system="self").estimate
+    assert (recall.estimate, recall.high) == (1.0, 1.0)
+    assert recall.low == pytest.approx(wilson(int(n), int(n)).low)

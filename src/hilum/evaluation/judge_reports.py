@@ -11,7 +11,7 @@ import numpy as np
 from hilum._version import __version__
 from hilum.errors import DataError
 from hilum.evaluation import clinical, meteor
-from hilum.evaluation.card import Card, Comparison, Skipped, Verdict
+from hilum.evaluation.card import Card, Comparison, Number, Skipped, Verdict
 from hilum.evaluation.degenerate import SELF, Habits, SanityRow, below_floors, habits, sanity_rows, verdicts
 from hilum.evaluation.differences import Difference, DifferenceCounts, Evidence, StudyDifferences, find_differences
 from hilum.evaluation.differences_table import KINDS
@@ -24,6 +24,7 @@ from hilum.evaluation.text_metrics import sacrebleu, text_measures, tokenise
 from hilum.labeling import Labeller
 from hilum.labeling.measured import measured_error
 from hilum.records import NAMES, NO_FINDING, LabelState
+from hilum.statistics import wilson
 from hilum.statistics.inputs import Bools
 
 Progress = Callable[[str], None]
@@ -137,7 +138,7 @@ def judge_reports(
         system=options.system,
         provenance=_provenance(options, labels[0]),
         data={**_data(pairs, labels[0], abnormal), "baseline": options.baseline if baseline is not None else None},
-        numbers=(*found, *in_groups),
+        numbers=(*_of_few(found), *in_groups),
         verdicts=tuple(sorted((*said, *_data_verdicts(pairs, labels[0])), key=lambda v: not v.grave)),
         comparisons=tuple(compared),
         groups_left_out=left_out,
@@ -195,6 +196,29 @@ def _main(families: Sequence[Measures]) -> list[Measures]:
     for one in families:
         first.setdefault(one.names[0], one)
     return list(first.values())
+
+
+_TRIALS = {"precision": "n_prediction", "recall": "n_reference"}
+
+
+def _of_few(found: Sequence[Number]) -> list[Number]:
+    """The numbers with Wilson's interval for a finding's precision or recall of 0 or 1.
+
+    Where every case, or none, is right, no resample differs: a bootstrap interval without width is no certainty.
+    """
+    counts = {number.key: number.estimate for number in found}
+    out = []
+    for number in found:
+        what, _, finding_slug = number.name.partition("_")
+        trials = counts.get((f"{_TRIALS.get(what)}_{finding_slug}", *number.key[1:]))
+        if trials and number.low == number.high and number.estimate in (0.0, 1.0):
+            n = min(int(trials), number.n_patients)
+            share = wilson(round(number.estimate) * n, n, level=number.level)
+            number = replace(
+                number, low=share.low, high=share.high, method=f"Wilson, {n} trials; bootstrap interval of 0 width"
+            )
+        out.append(number)
+    return out
 
 
 def _abnormal(labels: LabelledPairs) -> Bools:
