@@ -145,13 +145,13 @@ def count(
     firm = firm or discrete
     if at + 1 < len(words) and words[at + 1] in _DESCRIBED:
         return None
-    if plural:
-        return Amount(2, _ENDLESS, firm)
     ahead: list[str] = []
     for word in reversed(words[max(0, at - _WITHIN) : at]):
         if word in _STOPS:
             break
         ahead.append(word)
+    if plural:
+        return Amount(2, _ENDLESS, firm) if _ARTICLES.isdisjoint(ahead) else None  # "a small effusions" is a slip
     behind = words[at + 1 : at + 7]
     if not _AMONG_OTHERS.isdisjoint(ahead) or levels > 1 or "ribs" in behind or words[at + 1 : at + 3] == ["(", "s"]:
         return None

@@ -6,7 +6,7 @@ side, is no difference. A place may be a part of another ("svc", "svc upper"), w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hilum.evaluation.differences_compare import Found, Heard, Report, comparable, compatible, marked
@@ -22,6 +22,7 @@ _REGIONS = {
     "gut": ("stomach", "esophagus", "ge", "duodenum", "pharynx", "airway", "bronchus"),
 }
 _TWO = 2
+_TUBES = frozenset(["catheter or line", "tube", "leads"])
 
 
 def compare_amounts(reference: Report, prediction: Report) -> Iterator[Found]:
@@ -35,7 +36,7 @@ def compare_amounts(reference: Report, prediction: Report) -> Iterator[Found]:
             known = [(h, h.said.amount) for h in like if h.said.amount is not None and h.said.amount.firm]
             if not known or any(amount.overlaps(told) for _, amount in known):
                 continue
-            if _several([h for h, _ in known], told) or _several(said, *(amount for _, amount in known)):
+            if several([h.said for h, _ in known], told) or several([h.said for h in said], *(a for _, a in known)):
                 continue
             words = " or ".join(dict.fromkeys(str(amount) for _, amount in known))
             here, there = marked([h for h, _ in known], "number"), marked([heard], "number")
@@ -49,9 +50,9 @@ def _same_place(one: Heard, other: Heard) -> bool:
     return compatible(one, other) and (not known or not mine or bool(known & mine))
 
 
-def _several(items: Sequence[Heard], *amounts: Amount) -> bool:
+def several(items: Iterable[Said], *amounts: Amount) -> bool:
     """Whether things named one by one, in different places, make up an amount."""
-    singles = {(h.said.places, h.said.sides) for h in items if h.said.amount is not None and h.said.amount.most < _TWO}
+    singles = {(one.places, one.sides) for one in items if one.amount is not None and one.amount.most < _TWO}
     return len(singles) >= _TWO and all(amount.most >= _TWO for amount in amounts)
 
 
@@ -96,11 +97,20 @@ def compare_ends(reference: Report, prediction: Report) -> Iterator[Found]:
         yield Found("device_position", thing.name, detail, thing, here, tip.places, tip.said)
     for mine, theirs, kind in ((truth, prediction, "omission"), (said, reference, "device")):
         unnamed = [tip for tip in mine if tip.thing is None and not ENDS.isdisjoint(tip.places[0][0].sentence.words)]
-        if unnamed and not _tips(theirs) and not any(h.thing.device for hs in theirs.asserted.values() for h in hs):
+        if unnamed and not _tips(theirs) and not _holds_tubes(theirs):
             places = tuple(place for tip in unnamed for place in tip.places)
             sided = (places, ()) if kind == "omission" else ((), places)
             named: Kind = "omission" if kind == "omission" else "device"
             yield Found(named, "device", "", table().by_name["device"], *sided)
+
+
+def _holds_tubes(report: Report) -> bool:
+    """Whether it names a device that has a tip."""
+    return any(
+        not _TUBES.isdisjoint(table().implied[heard.thing.name])
+        for items in report.asserted.values()
+        for heard in items
+    )
 
 
 def _same_device(one: _Tip, other: _Tip) -> bool:

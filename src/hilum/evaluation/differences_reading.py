@@ -14,8 +14,9 @@ from functools import cache, lru_cache
 from itertools import pairwise
 
 from hilum.evaluation.differences_counting import Amount, count, figures
+from hilum.evaluation.differences_measures import Measure, measures
 from hilum.evaluation.differences_table import ATTRIBUTES, Attribute, Note, Thing, note_tree, table, thing_of
-from hilum.labeling import Mention, RuleLabeller
+from hilum.labeling import Labelling, Mention, RuleLabeller
 from hilum.labeling.matching import Match, Tokens, longest, tokenize
 from hilum.labeling.splitting import Splitter
 from hilum.records import LabelState
@@ -34,7 +35,7 @@ _AHEAD: frozenset[str] = frozenset(
     ["severity", "number", "parts", "acuity", "course", "side"]
 )  # words that stand before a noun
 SIDES = frozenset(["left", "right"])
-_RATIO = re.compile(r"\bratio\b[^.\d]{0,20}(?P<number>0?\.\d+)(?!\s*%)", re.IGNORECASE)
+
 _VERTEBRA = re.compile(r"[ctl]\d{1,2}")
 _TH = frozenset(["st", "nd", "rd", "th"])
 _ORDINALS = {
@@ -47,33 +48,10 @@ VERDICTS = frozenset(["good", "wrong"])
 # words by which a device is said to end somewhere
 _LINKS = frozenset(
     [
-        *("in", "at", "within", "into", "over", "overlying", "overlies", "overlie", "above", "below", "beneath", "to"),
-        *(
-            "toward",
-            "towards",
-            "near",
-            "inside",
-            "tip",
-            "tips",
-            "through",
-            "by",
-            "level",
-            "reaches",
-            "past",
-            "projects",
-        ),
-        *(
-            "terminates",
-            "terminating",
-            "projecting",
-            "approximating",
-            "under",
-            "beyond",
-            "upon",
-            "on",
-            "enters",
-            "from",
-        ),
+        *("in", "at", "within", "into", "inside", "over", "overlying", "overlies", "overlie", "projects", "projecting"),
+        *("above", "below", "beneath", "under", "past", "beyond", "upon", "on", "near", "level", "approximating"),
+        *("to", "toward", "towards", "from", "by", "through", "enters", "reaches"),
+        *("tip", "tips", "terminates", "terminating"),
     ]
 )
 _LINKED = 9  # tokens before a place in which one of them stands
@@ -93,34 +71,6 @@ _NARROWING = frozenset(
         *("suspicious", "significant", "sizable", "overt", "definite", "frank", "otherwise", "discrete", "confluent"),
         *("lobar", "tension", "residual", "more", "second", "associated", "complete", "calcified", "noncalcified"),
     ]
-)
-_NUMBERS = {
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-}
-_UNITS = (
-    (r"mms?|millimet(?:er|re)s?", "mm", 1.0),
-    (r"cms?|centimet(?:er|re)s?", "mm", 10.0),
-    (r"inch(?:es)?", "mm", 25.4),
-    (r"ml|cc|millilit(?:er|re)s?", "ml", 1.0),
-    (r"degrees?|°", "degrees", 1.0),
-    (r"%|percent", "%", 1.0),
-    (r"fr|french", "fr", 1.0),
-)
-_NUMBER = rf"(?:\d+(?:[.,]\d+)?|{'|'.join(_NUMBERS)})"
-_ANY_UNIT = "|".join(pattern for pattern, _, _ in _UNITS)
-_MEASURE = re.compile(
-    rf"(?<![\w.])(?P<numbers>{_NUMBER}(?:\s*(?:{_ANY_UNIT})?\s*(?:x|×|by|to|-|–)\s*{_NUMBER})*)"
-    rf"[\s-]*(?P<unit>{_ANY_UNIT})(?![a-z])",
-    re.IGNORECASE,
 )
 
 
@@ -161,15 +111,6 @@ class Said:
     def asserted(self) -> bool:
         """Present or uncertain."""
         return self.state is not LabelState.ABSENT
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A measurement: its numbers from small to great in `unit` (lengths in mm), and its words."""
-
-    numbers: tuple[float, ...]
-    unit: str
-    span: Cut
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,10 +184,13 @@ def read_sentence(text: str) -> Sentence:
         notes["number"] = sorted([*notes.get("number", []), *numbers], key=lambda m: m.tokens)
     if ends := {token for m in notes.get("position", ()) if m.payload[1] not in VERDICTS for token in m.tokens}:
         notes["place"] = [m for m in notes.get("place", []) if not ends.issuperset(m.tokens)]  # "lower SVC"
-    labelled = _labeller().label([text])[0]
+    labelled = _label(text)
     reader = _Reader(tokens, notes)
-    said = reader.said(labelled.mentions)
-    claims = {kind: [(c.span.start, c.span.end) for c in labelled.claims if c.kind == kind] for kind in _CLAIMED}
+    said = reader.said([mention for mention in labelled.mentions if mention.span.end <= len(text)])
+    claims = {
+        kind: [(c.span.start, c.span.end) for c in labelled.claims if c.kind == kind and c.span.end <= len(text)]
+        for kind in _CLAIMED
+    }
     words = tuple(word for word in tokens.words if word[0].isalnum())
     return Sentence(
         text=text,
@@ -254,11 +198,20 @@ def read_sentence(text: str) -> Sentence:
         bag=_bag(tokens.words, notes),
         said=said,
         tips=reader.tips(said),
-        measures=tuple(_measures(text)),
+        measures=tuple(measures(text)),
         spoken={group: _spoken(group, by_group.get(group, []), claims.get(group, []), tokens) for group in _SPOKEN},
         directions=tuple(m.payload[1] for m in notes.get("direction", ())),
         notes={group: frozenset(m.payload[1] for m in matches) for group, matches in notes.items()},
     )
+
+
+_PLAIN_ENGLISH = ".\nThe report is given."
+
+
+def _label(text: str) -> Labelling:
+    """The labeller's reading; a few rare words ("Dual-lumen catheter.") are no other language to it."""
+    labelled = _labeller().label([text])[0]
+    return _labeller().label([text + _PLAIN_ENGLISH])[0] if labelled.unreadable and text.strip() else labelled
 
 
 _CLAIMED = ("recommendation", "communication")
@@ -419,12 +372,14 @@ class _Reader:
             mention = None if mention is None else replace(mention, severity=None)
         if mention is not None and mention.severity and not severities:
             severities = frozenset([_RANK[mention.severity]])
+        numbers = attributes["number"]
+        parts = bool(attributes["parts"]) and not numbers
         levels = sum(map(_is_level, attributes["place"]))
         return Said(
             thing, state, span, evidence,
             sides=frozenset(["left", "right"]) if "bilateral" in sides else frozenset(sides),
             places=attributes["place"], severities=severities, parts=attributes["parts"],
-            amount=count(self._words, first, last, attributes["number"], levels=levels, discrete=thing.discrete),
+            amount=None if parts else count(self._words, first, last, numbers, levels=levels, discrete=thing.discrete),
             acuities=attributes["acuity"], courses=attributes["course"],
             positions=attributes["position"] if thing.device else frozenset(),
             normal=mention is not None and mention.by == "normal",
@@ -473,20 +428,6 @@ def _touch(one: Match[Note], other: Match[Note]) -> bool:
     return one.first <= other.last and other.first <= one.last
 
 
-def _measures(text: str) -> list[Measure]:
-    out = []
-    for match in _MEASURE.finditer(text):
-        unit, scale = next(
-            (unit, scale) for pattern, unit, scale in _UNITS if re.fullmatch(pattern, match["unit"], re.IGNORECASE)
-        )
-        words = re.findall(_NUMBER, match["numbers"], re.IGNORECASE)
-        numbers = sorted(_number(word) * scale for word in words)
-        out.append(Measure(tuple(numbers), unit, match.span()))
-    for match in _RATIO.finditer(text):
-        out.append(Measure((100 * _number(match["number"]),), "%", match.span()))
-    return out
-
-
 def _levels(words: Sequence[str]) -> list[Match[Note]]:
     """Vertebrae ("t12") and numbered ribs ("5th rib"), as places."""
     out: list[Match[Note]] = []
@@ -501,8 +442,3 @@ def _levels(words: Sequence[str]) -> list[Match[Note]]:
 
 def _is_level(place: str) -> bool:
     return any(character.isdigit() for character in place)
-
-
-def _number(word: str) -> float:
-    known = _NUMBERS.get(word.lower())
-    return float(word.replace(",", ".")) if known is None else float(known)

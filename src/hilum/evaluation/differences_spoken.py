@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hilum.evaluation.differences_compare import Found
-from hilum.evaluation.differences_reading import Cut, Measure, Placed
+from hilum.evaluation.differences_measures import Measure
+from hilum.evaluation.differences_reading import Cut, Placed
 
 _SAME_SIZE = 0.05  # share of a length within which two measurements are one, rounded differently
 _TARGETS = frozenset(["ct", "mri", "pet", "ultrasound", "radiograph", "biopsy"])

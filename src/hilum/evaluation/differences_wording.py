@@ -9,11 +9,12 @@ other report is a `statement`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from hilum.evaluation.differences_compare import Found
 from hilum.evaluation.differences_counting import amount_of, nouns_of
-from hilum.evaluation.differences_ends import strays
+from hilum.evaluation.differences_ends import several, strays
 from hilum.evaluation.differences_reading import GROUP_WORDS, HEDGES, SIDES, Placed, Said, Sentence, Values
 from hilum.evaluation.differences_table import Kind, Thing, table
 from hilum.records import LabelState
@@ -56,6 +57,8 @@ _SMALL = frozenset(
 )
 _SAYS_NOTHING = _SMALL | GROUP_WORDS
 _GROUPS: tuple[tuple[Kind, str], ...] = (("side", "side"), ("location", "place"), ("severity", "severity"))
+# what is one or many alike: "interstitial opacity"
+_SPREAD = frozenset(["interstitial", "diffuse", "reticular", "perihilar", "bibasilar", "increased", "decreased"])
 _HEART = frozenset(["atrium", "ventricle", "coronary"])  # leads end in several of them
 _EXCLUDED = frozenset(["cannot", "not", "excluded", "exclude", "ruled", "out", "entirely", "completely", "difficult"])
 _DOUBTED = LabelState.UNCERTAIN
@@ -72,13 +75,13 @@ def compare_wording(
         return
     marked = {(one.kind, id(p)) for one in found for p, _ in (*one.reference, *one.prediction)}
     versions: set[int] = set()
-    words = {word for placed in reference for word in placed.sentence.words}
+    reports = _Reports(reference, prediction)
     for one in said:
         other = _version(one.sentence, truth)
         if other is None:
             continue
         versions |= {id(one), id(other)}
-        for kind, detail in _edits(other.sentence, one.sentence, words):
+        for kind, detail in _edits(other.sentence, one.sentence, reports):
             thing = _thing(one.sentence) or _thing(other.sentence)
             if kind == "location" and thing is not None and thing.device:
                 kind = "device_position"
@@ -87,6 +90,27 @@ def compare_wording(
                 yield Found(kind, thing.name if thing else "statement", detail, thing, (here,), (there,))
     yield from _statements(truth, prediction, versions, omitted=True)
     yield from _statements(said, reference, versions, omitted=False)
+
+
+class _Reports:
+    """Both reports as a whole."""
+
+    def __init__(self, reference: Sequence[Placed], prediction: Sequence[Placed]) -> None:
+        self._sides = reference, prediction
+
+    @cached_property
+    def words(self) -> set[str]:
+        """All words of the reference."""
+        return {word for placed in self._sides[0] for word in placed.sentence.words}
+
+    def enumerate(self, kin: str, told: Said, known: Sequence[Said]) -> bool:
+        """Whether one report names one by one what the other names together."""
+        truth, said = (
+            [one for p in side for one in p.sentence.said if one.asserted and one.thing.kin == kin]
+            for side in self._sides
+        )
+        amounts = [one.amount for one in known if one.amount is not None]
+        return (told.amount is not None and several(truth, told.amount)) or several(said, *amounts)
 
 
 def _version(sentence: Sentence, others: Sequence[Placed]) -> Placed | None:
@@ -101,7 +125,7 @@ def _version(sentence: Sentence, others: Sequence[Placed]) -> Placed | None:
     return best
 
 
-def _edits(truth: Sentence, said: Sentence, known_words: Collection[str]) -> Iterator[tuple[Kind, str]]:
+def _edits(truth: Sentence, said: Sentence, reports: _Reports) -> Iterator[tuple[Kind, str]]:
     """What tells two versions of a sentence apart."""
     for kind, group in _GROUPS:
         before, after = (sentence.notes.get(group, frozenset()) for sentence in (truth, said))
@@ -111,7 +135,7 @@ def _edits(truth: Sentence, said: Sentence, known_words: Collection[str]) -> Ite
         lost, gained = before - after, after - before
         if lost and gained:
             yield kind, f"{', '.join(sorted(lost))} -> {', '.join(sorted(gained))}"
-    yield from _amounts(truth, said, known_words)
+    yield from _amounts(truth, said, reports)
     yield from _ends(truth, said)
     yield from _doubts(truth, said)
     went, goes = truth.directions, said.directions
@@ -127,7 +151,7 @@ def _edits(truth: Sentence, said: Sentence, known_words: Collection[str]) -> Ite
             yield "negation", "normal -> abnormal" if abnormal[1] else "abnormal -> normal"
 
 
-def _amounts(truth: Sentence, said: Sentence, known_words: Collection[str]) -> Iterator[tuple[Kind, str]]:
+def _amounts(truth: Sentence, said: Sentence, reports: _Reports) -> Iterator[tuple[Kind, str]]:
     """Another number of a thing; where an amount is none of any named thing, another number word."""
     for kin in dict.fromkeys(one.thing.kin for one in said.said if one.asserted):
         known, told = ([one for one in s.said if one.asserted and one.thing.kin == kin] for s in (truth, said))
@@ -136,7 +160,7 @@ def _amounts(truth: Sentence, said: Sentence, known_words: Collection[str]) -> I
             like = [other for other in (known[i : i + 1] if paired else known) if other.amount is not None]
             if one.amount is None or not like or any(one.amount.overlaps(o.amount) for o in like if o.amount):
                 continue
-            if all(_counted(other, one) for other in like):
+            if all(_counted(other, one) for other in like) and not reports.enumerate(kin, one, like):
                 yield "number", f"{like[0].amount} -> {one.amount}"
                 return
     words = [sentence.notes.get("number", frozenset()) for sentence in (truth, said)]
@@ -144,26 +168,30 @@ def _amounts(truth: Sentence, said: Sentence, known_words: Collection[str]) -> I
     if before and after and not any(one.overlaps(other) for one in before for other in after):
         yield "number", f"{before[0]} -> {after[0]}"
     elif _NEGATIONS.isdisjoint(truth.words) and _stems(truth) == _stems(said):
-        yield from _noun_numbers(truth, said, known_words, telling=bool(before or after))
+        yield from _noun_numbers(truth, said, reports, telling=bool(before or after))
 
 
 def _stems(sentence: Sentence) -> set[str]:
     return {word.removesuffix("s") for word in sentence.bag - GROUP_WORDS}
 
 
-def _noun_numbers(
-    truth: Sentence, said: Sentence, known_words: Collection[str], *, telling: bool
-) -> Iterator[tuple[Kind, str]]:
+def _noun_numbers(truth: Sentence, said: Sentence, reports: _Reports, *, telling: bool) -> Iterator[tuple[Kind, str]]:
     """One noun in another number, where nothing else was changed and the other report has it in that number nowhere."""
-    known, told = (dict(nouns_of(sentence.words)) for sentence in (truth, said))
+    known, told = (list(nouns_of(sentence.words)) for sentence in (truth, said))
+    if [noun for noun, _ in known] != [noun for noun, _ in told]:
+        return
     loose = table().counted_loosely
     both_sides = "bilateral" in truth.notes.get("side", ()) or set(truth.words) >= SIDES
-    for noun in known.keys() & told.keys():
-        before, after = known[noun], told[noun]
+    for (noun, before), (_, after) in zip(known, told, strict=True):
         if before.overlaps(after):
             continue
         forms = [word for word in said.words if word in table().nouns and table().nouns[word][0] == noun]
-        alone = noun in loose and not both_sides and not any(form in known_words for form in forms)
+        alone = (
+            noun in loose
+            and not both_sides
+            and _SPREAD.isdisjoint(truth.words)
+            and not any(form in reports.words for form in forms)
+        )
         if before.contradicts(after) or telling or alone:
             yield "number", f"{before} -> {after}"
             return
