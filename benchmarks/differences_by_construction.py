@@ -7,7 +7,7 @@ the labeller was tuned (the SHA-256 of the id is odd; see `benchmarks/labeller_o
 other. Each of the first 300 is corrupted once with every kind for which it offers a place; for a kind with fewer than
 100 places the draw goes on, through the whole half and then the other, until there are 100 or no more reports.
 
-A change counts as found where the detector (`hilum.evaluation.differences`) reports a difference of a kind that fits
+A change counts as found where the detector (`evaluation.differences.detect`) reports a difference of a kind that fits
 (`FITTING`) whose sentence overlaps the changed one, or which names the finding concerned; "any" is any difference at
 all. The controls are the first 300 reports against themselves and against three rewritings each that keep the meaning;
 a false alarm of a kind is any difference of a kind that would have fitted. The detector is told of a prior where the
@@ -29,7 +29,7 @@ from pathlib import Path
 
 from hilum.corpora.contract import CorpusStudy
 from hilum.corpora.open_i import OpenI
-from hilum.evaluation.differences import Difference, Evidence, differences
+from hilum.evaluation.differences.detect import Difference, Evidence, differences
 from hilum.labeling import Span
 from hilum.labeling.corrupter import Change, Corruption, Kind, corrupt, paraphrase, talks_of_prior
 from hilum.statistics.proportions import Proportion, wilson

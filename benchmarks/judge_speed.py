@@ -26,11 +26,11 @@ from hilum.corpora.contract import CorpusStudy
 from hilum.corpora.open_i import OpenI
 from hilum.evaluation import clinical
 from hilum.evaluation.intervals import Resampling
-from hilum.evaluation.judge_reports import JudgeOptions, judge_reports
 from hilum.evaluation.labelled import label_pairs
-from hilum.evaluation.output import write_card
 from hilum.evaluation.pairs import Pairs, read_pairs
-from hilum.evaluation.text_metrics import text_measures, tokenise
+from hilum.evaluation.printed.output import write_card
+from hilum.evaluation.reports.judge import JudgeOptions, judge_reports
+from hilum.evaluation.reports.text_metrics import text_measures, tokenise
 
 ALLOWED_SECONDS, ALLOWED_BYTES = 60.0, 2e9
 _NAIVE = 3

@@ -29,8 +29,8 @@ import numpy as np
 
 from hilum.corpora.contract import CorpusStudy
 from hilum.corpora.open_i import OpenI
-from hilum.evaluation.text_metrics import Tokenised, sacrebleu, text_measures, tokenise
-from hilum.evaluation.tokens import PROTOCOLS
+from hilum.evaluation.reports.text_metrics import Tokenised, sacrebleu, text_measures, tokenise
+from hilum.evaluation.reports.tokens import PROTOCOLS
 from hilum.statistics import Resamples, sums_bootstrap
 
 SHORT = 40  # words

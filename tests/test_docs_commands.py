@@ -25,7 +25,7 @@ from corpora.fixtures import mimic_cxr
 from corpora.fixtures.mimic_cxr import USUAL, Exam
 from corpora.fixtures.open_i import Report, make_open_i
 from corpora.fixtures.taken import built
-from evaluation.reports import made_up
+from evaluation.made_up import made_up
 from hilum.cli import main
 from hilum.corpora import open_corpus
 from hilum.imaging import Pseudonyms

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from evaluation.reports import made_up
+from evaluation.made_up import made_up
 from hilum.records import NAMES
 
 FINDINGS = ("Edema", "Fracture")

@@ -7,13 +7,13 @@ from functools import cache
 
 import numpy as np
 
-from evaluation.reports import made_up
+from evaluation.made_up import made_up
 from hilum.evaluation.card import Card
+from hilum.evaluation.findings.judge import Baseline, FindingsOptions, judge_findings
+from hilum.evaluation.findings.pointing import Aim, Region, point
+from hilum.evaluation.findings.scores import scored
 from hilum.evaluation.intervals import Resampling
-from hilum.evaluation.judge_findings import Baseline, FindingsOptions, judge_findings
-from hilum.evaluation.judge_reports import JudgeOptions, judge_reports
-from hilum.evaluation.pointing import Aim, Region, point
-from hilum.evaluation.scores import scored
+from hilum.evaluation.reports.judge import JudgeOptions, judge_reports
 
 _HOW = Resampling(n_resamples=100, n_permutations=100, seed=1)
 _DOT = (  # a PNG of one pixel

@@ -12,7 +12,7 @@ import pytest
 from evaluation.cards import bare_reports_card, findings_card, reports_card
 from hilum.errors import DataError
 from hilum.evaluation.card import Card, ChecklistItem, Comparison, Number, Skipped, Verdict, read_card
-from hilum.evaluation.checklists import fill
+from hilum.evaluation.printed.checklists import fill
 
 CARDS = (reports_card, bare_reports_card, findings_card)
 SCHEMA = json.loads(files("hilum.evaluation").joinpath("card.schema.json").read_text(encoding="utf-8"))

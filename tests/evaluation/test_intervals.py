@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluation.reports import made_up, pairs_of
+from evaluation.made_up import made_up, pairs_of
 from hilum.evaluation.intervals import MINIMUM_GROUP, Resampling, comparisons, group_numbers, groups, numbers
 from hilum.evaluation.measures import mean_of
-from hilum.evaluation.text_metrics import text_measures, tokenise
+from hilum.evaluation.reports.text_metrics import text_measures, tokenise
 from hilum.statistics import wilson
 
 HOW = Resampling(n_resamples=200, n_permutations=200, seed=1)

@@ -65,9 +65,9 @@ def reports(
     from dataclasses import replace
 
     from hilum.evaluation.intervals import Resampling
-    from hilum.evaluation.judge_reports import JudgeOptions, judge_reports
-    from hilum.evaluation.output import digests, write_card
     from hilum.evaluation.pairs import read_pairs, read_training
+    from hilum.evaluation.printed.output import digests, write_card
+    from hilum.evaluation.reports.judge import JudgeOptions, judge_reports
 
     pairs = read_pairs(references, predictions, sections=sections.value, split=split)
     other = read_pairs(references, baseline, sections=sections.value, split=split) if baseline else None
@@ -106,7 +106,7 @@ def _telling() -> Any:
 
 def _written(files: list[Path], card: Card) -> None:
     """What a card says first, and where it lies."""
-    from hilum.evaluation.output import summary
+    from hilum.evaluation.printed.output import summary
 
     for line in summary(card):
         typer.echo(line)
@@ -173,13 +173,13 @@ def findings(
     from dataclasses import replace
 
     from hilum.errors import UsageError
-    from hilum.evaluation.finding_cases import LabelRule
-    from hilum.evaluation.finding_thresholds import chosen_on, read_thresholds
-    from hilum.evaluation.gallery import build_gallery
+    from hilum.evaluation.findings.cases import LabelRule
+    from hilum.evaluation.findings.gallery import build_gallery
+    from hilum.evaluation.findings.judge import Baseline, FindingsOptions, judge_findings
+    from hilum.evaluation.findings.scores import read_scored
+    from hilum.evaluation.findings.thresholds import chosen_on, read_thresholds
     from hilum.evaluation.intervals import Resampling
-    from hilum.evaluation.judge_findings import Baseline, FindingsOptions, judge_findings
-    from hilum.evaluation.output import digests, write_card
-    from hilum.evaluation.scores import read_scored
+    from hilum.evaluation.printed.output import digests, write_card
     from hilum.imaging import Decoder
 
     if (validation_references is None) != (validation_predictions is None):
@@ -229,9 +229,9 @@ def compare(
 ) -> None:
     """Put cards side by side; ranks only numbers that were made the same way on the same studies."""
     from hilum.evaluation.card import read_card
-    from hilum.evaluation.compare import compare as side_by_side
-    from hilum.evaluation.compare import league_text
-    from hilum.evaluation.output import write_league
+    from hilum.evaluation.printed.league import compare as side_by_side
+    from hilum.evaluation.printed.league import league_text
+    from hilum.evaluation.printed.output import write_league
 
     league = side_by_side([read_card(path) for path in cards])
     typer.echo(league_text(league))
@@ -252,8 +252,8 @@ def card(
     out: Out,
 ) -> None:
     """Make the report card of the bundled expert anew, beside a published classifier on the same pictures."""
-    from hilum.evaluation.output import write_card
-    from hilum.evaluation.starter_expert import starter_expert_card
+    from hilum.evaluation.printed.output import write_card
+    from hilum.evaluation.starters.expert import starter_expert_card
     from hilum.models.expert import STARTER
 
     made = starter_expert_card(data, scores, STARTER if checkpoint == "starter" else Path(checkpoint))

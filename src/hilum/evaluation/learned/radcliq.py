@@ -14,7 +14,7 @@ from hilum.evaluation.learned.bertscore import Baseline, scored
 from hilum.evaluation.learned.graphs import combined_of
 from hilum.evaluation.measures import Measures, mean_of
 from hilum.evaluation.pairs import Pairs
-from hilum.evaluation.text_metrics import bleu, tokenise
+from hilum.evaluation.reports.text_metrics import bleu, tokenise
 from hilum.models.chexbert import CheXbert
 from hilum.models.chexbert_embedding import embed
 from hilum.models.encoders import Encoder

@@ -1,0 +1,1 @@
+"""A card in print: the page, tables, checklists, and cards side by side."""

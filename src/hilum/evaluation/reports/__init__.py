@@ -1,0 +1,1 @@
+"""Drafts against references: text and clinical metrics, floors, the report language, the judge that runs them."""

@@ -1,0 +1,1 @@
+"""The report cards of the bundled starters."""
