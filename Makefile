@@ -39,10 +39,12 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-## cards: make the report card of the bundled expert anew; DATA is the folder of the NIH pictures
+## cards: make the report cards of the bundled models anew; DATA is the folder of the NIH pictures
 DATA ?= ../shared/data/nih_chestxray14
+SCORES = docs/cards/starter-expert-scores.csv
 cards: $(VENV)/.runtime
-	$(BIN)/hilum evaluate card starter --data $(DATA) --scores docs/cards/starter-expert-scores.csv --out docs/cards/starter-expert
+	$(BIN)/hilum evaluate card starter-expert --data $(DATA) --scores $(SCORES) --out docs/cards/starter-expert
+	$(BIN)/hilum evaluate card starter-reporter --data $(DATA) --scores $(SCORES) --out docs/cards/starter-reporter
 
 ## lock: write the exact versions anew (then look at the difference); torch stands alone in requirements/torch.txt
 COMPILE = $(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --unsafe-package torch

@@ -15,7 +15,7 @@ import time
 
 IMPORT = [sys.executable, "-c", "from transformers import JanusForConditionalGeneration"]
 READ = [sys.executable, "-m", "hilum", "read", "--example", "--format", "json"]
-MODEL_STEPS = ("expert", "vision", "prefill", "generate")
+MODEL_STEPS = ("gate", "expert", "vision", "prefill", "generate")
 ALLOWED_S, ALLOWED_MODEL_S = 3.0, 2.0
 
 
@@ -31,7 +31,7 @@ def main() -> int:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     timed(IMPORT), timed(READ)  # fill the page cache
     differences, ratios, model_times = [], [], []
-    print("import s   read s   difference s   ratio   model s   (decode, expert, vision, prefill, generate)")
+    print("import s   read s   difference s   ratio   model s   (decode, gate, expert, vision, prefill, generate)")
     for _ in range(pairs):
         import_s, _ = timed(IMPORT)
         read_s, output = timed(READ)

@@ -4,6 +4,7 @@ The commands are taken from the pages themselves, so a new one runs here by itse
 """
 
 import csv
+import datetime
 import io
 import json
 import random
@@ -12,7 +13,7 @@ import shlex
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,25 +22,42 @@ import pydicom
 import pytest
 from PIL import Image
 
+import tiny_language
 from corpora.fixtures import mimic_cxr
 from corpora.fixtures.mimic_cxr import USUAL, Exam
 from corpora.fixtures.open_i import Report, make_open_i
 from corpora.fixtures.taken import built
+from evaluation.ablation.pictures import make_manifest
 from evaluation.made_up import made_up
 from hilum.cli import main
 from hilum.corpora import open_corpus
-from hilum.imaging import Pseudonyms
+from hilum.corpora.manifest import write_manifest
+from hilum.evaluation.reproduce import steps
+from hilum.imaging import Pseudonyms, encode_png, example_path, read_radiograph
+from hilum.models.checkpoint import STARTERS
 from hilum.records import NAMES
+from hilum.training.adapt_checks import MINIMUM
 from image_files import write_dicom, write_png
+from training.centres import make_centre
 
 PROGRAM = ".venv/bin/hilum"
 MIMIC, HOSPITAL, LABELLING = "docs/bring-mimic-cxr.md", "docs/bring-your-hospital.md", "docs/labelling.md"
 JUDGING = "docs/judging.md"
-PAGES = {MIMIC, HOSPITAL, LABELLING, JUDGING, "README.md"}
+ABLATION = "docs/ablation.md"
+ADAPTING = "docs/adapt-to-your-hospital.md"
+TRAINING = "docs/train-on-your-mimic-cxr.md"
+PAGES = {MIMIC, HOSPITAL, LABELLING, JUDGING, ABLATION, ADAPTING, TRAINING, "README.md"}
 # What no test can have, and what stands in for it: (page, path in a command) -> reason.
 STAND_INS = {
     ("README.md", "path/to/Janus-Pro-CXR-Final"): "gigabytes of published weights: a tiny reporter in their format",
     ("README.md", "path/to/original"): "gigabytes of published weights: a tiny reporter in their format",
+    (JUDGING, "distilroberta-base"): "published weights: a tiny encoder in their layout",
+    (ABLATION, "runs/stage1"): "weights of hours of training: the bundled reporter",
+    (ABLATION, "runs/stage12"): "the same",
+    (TRAINING, "runs/expert/checkpoint"): "an expert of a few made pictures assesses nothing: the bundled one after it",
+    (TRAINING, "path/to/chexbert"): "published weights: a tiny network in their layout",
+    (TRAINING, "path/to/bert-base-uncased"): "the same",
+    (ADAPTING, "path/to/our-model"): "a hospital's own weights: the bundled reporter",
 }
 
 
@@ -280,11 +298,11 @@ def page_toml(repository: Path) -> str:
     return block
 
 
-def write_reports(path: Path, toml: str, files: list[str]) -> None:
+def write_reports(path: Path, toml: str, files: list[str], exams: Sequence[tuple[str, str, str, str]] = EXAMS) -> None:
     """The table of an export, with the columns that a TOML file names, and some that it does not."""
     settings = tomllib.loads(toml)
     rows = []
-    for (patient, study, uid, date), file in zip(EXAMS, files, strict=True):
+    for (patient, study, uid, date), file in zip(exams, files, strict=True):
         said = {
             "patient": patient,
             "study": study,
@@ -303,17 +321,17 @@ def write_reports(path: Path, toml: str, files: list[str]) -> None:
     path.write_bytes(text.getvalue().encode(settings["table"]["encoding"]))
 
 
-def make_export(folder: Path, toml: str) -> None:
+def make_export(folder: Path, toml: str, exams: Sequence[tuple[str, str, str, str]] = EXAMS) -> None:
     """What comes out of the hospital's systems: DICOM files in two batches, and the table of their reports."""
     files = []
-    for n, (patient, study, uid, date) in enumerate(EXAMS):
+    for n, (patient, study, uid, date) in enumerate(exams):
         # the first study of the first patient in one batch, the second in the other
         batch = folder / "export" / ("more" if n % 2 else "dicom") / f"{NAME} {patient}"
         batch.mkdir(parents=True, exist_ok=True)
         header = {"PatientID": patient, "PatientName": f"{NAME}^Anna", "StudyDate": date.replace("-", "")}
         file = write_dicom(batch / f"{study}.dcm", n, StudyInstanceUID=uid, AccessionNumber=study, **header)
         files.append(str(file.relative_to(folder / "export")))
-    write_reports(folder / "export" / "reports.csv", toml, files)
+    write_reports(folder / "export" / "reports.csv", toml, files, exams)
     (folder / "site.toml").write_text(toml, encoding="utf-8")
 
 
@@ -459,10 +477,20 @@ def test_judging(tmp_path: Path, run_page: RunPage) -> None:
         with Image.open(path.with_suffix(".png")) as picture:
             picture.convert("L").save(path)
     built(open_corpus("mimic_cxr", root), root, tmp_path / "manifest")
+    (tmp_path / "images").mkdir()
+    for n, row in enumerate(good.rows):
+        write_png(tmp_path / "images" / f"{row.study}.png", n)
+    tiny_language.roberta(tmp_path / "distilroberta-base")
     ran = run_page(JUDGING)
-    first, _, drafts, findings, league = ran
-    assert "floors: constant normal" in first.out
-    for folder in ("card", "drafts-card", "findings-card"):
+    first, _, drafts, starter, learned, findings, league = ran
+    assert "Micro F1, 14 findings" in first.out
+    assert (tmp_path / "starter-card" / "predictions.jsonl").exists()
+    assert starter.out.partition("\n")[2] == drafts.out.partition("\n")[2], "two ways to the same card"
+    page = (tmp_path / "learned-card" / "card.html").read_text(encoding="utf-8")
+    assert "BERTScore F1" in page
+    assert "<image id=" in page
+    assert "60 studies" in learned.out
+    for folder in ("card", "drafts-card", "starter-card", "learned-card", "findings-card"):
         card = json.loads((tmp_path / folder / "card.json").read_text(encoding="utf-8"))
         assert card["numbers"], folder
     assert json.loads((tmp_path / "drafts-card" / "card.json").read_text())["provenance"]["training_reports"] == 6
@@ -471,12 +499,168 @@ def test_judging(tmp_path: Path, run_page: RunPage) -> None:
     assert "ours" in league.out
 
 
+def test_ablation(tmp_path: Path, run_page: RunPage) -> None:
+    make_manifest(tmp_path)
+    table = pl.read_parquet(tmp_path / "manifest" / "manifest.parquet")
+    # patients with out-of-fold scores are those of the training split: half of them here
+    half = pl.when(pl.col("patient").rank("dense") % 2 == 0).then(pl.lit("train")).otherwise(pl.lit("test"))
+    write_manifest(
+        table.with_columns(split=half.cast(table.schema["split"])), tmp_path / "manifest" / "manifest.parquet"
+    )
+    images = table["images"]
+    files = [row[0]["path"].rsplit("/", 1)[-1] for row in images]
+    (tmp_path / "runs" / "expert").mkdir(parents=True)
+    pl.DataFrame(
+        [{"image": file, "Edema": 0.1 * n, "Cardiomegaly": 0.9} for n, file in enumerate(files)]
+    ).write_parquet(tmp_path / "runs" / "expert" / "scores.parquet")
+    for page, place in STAND_INS:
+        if page == ABLATION:
+            shutil.copytree(STARTERS / "reporter", tmp_path / place)
+    own, out_of_fold, stages = run_page(ABLATION)
+    for done in (own, out_of_fold):
+        made = json.loads((Path(done.option("--out") or "") / "ablation.json").read_text(encoding="utf-8"))
+        assert made["propagation"]
+        assert "The picture changes nothing measurable" in done.out
+    assert made["facts"]["scores"] == "scores.parquet"
+    assert "Cardiomegaly" in made["findings"]
+    assert set(made["findings"]) <= {"Cardiomegaly", "Edema"}
+    assert "stage12 is not told from stage1 in any of 9 measures." in stages.out
+    # what the page names is what there is
+    page = (Path(__file__).parent.parent / ABLATION).read_text(encoding="utf-8")
+    assert all(f"`{arm['key']}`" in page for arm in made["arms"])
+
+
+TINY_EXPERT = """
+[identity]
+name = "made"
+version = "1"
+licence = ""
+data_source = "made"
+[[data]]
+manifest = "none"
+[network]
+input_size = 32
+frozen_blocks = 15
+[targets]
+minimum_positives = 4
+[head]
+versions = 0
+[optimiser]
+epochs = 1
+[validation]
+folds = 2
+resamples = 20
+"""
+TINY_STAGE = """
+[identity]
+name = "made"
+version = "1"
+[model]
+base = "{base}"
+language = "lora"
+[lora]
+rank = 2
+[[data]]
+manifest = "none"
+{more}
+[conditioning]
+expert = "runs/expert/checkpoint"
+scores = "runs/expert/scores.parquet"
+[optimiser]
+steps = 2
+batch = 4
+micro_batch = 4
+[validation]
+report_studies = 1
+loss_studies = 1
+max_new_tokens = 20
+"""
+
+
+def test_train_on_your_mimic_cxr(repository: Path, tmp_path: Path, shell: Shell) -> None:
+    exams = [
+        Exam(10000300 + n, 50000300 + n, split, 21990301, "101010.0", [("PA", ""), ("LATERAL", "")], USUAL,
+             {"Cardiomegaly": str(n % 2), "Edema": str(n % 3 // 2)})
+        for n, split in enumerate(["train"] * 16 + ["validate"] * 2 + ["test"] * 4)
+    ]  # fmt: skip
+    mimic_cxr.make_mimic_jpg(tmp_path / "mimic", exams, reports="zip")
+    for name, style in (("centres", "north"), ("site", "south")):
+        make_centre(tmp_path / "manifests" / name, style)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "expert.toml").write_text(TINY_EXPERT)
+    bases = {"1": str(STARTERS / "reporter"), "2": "runs/stage1/checkpoint", "3": "runs/stage2/checkpoint"}
+    for stage, base in bases.items():
+        more = "[[data]]\nmanifest = 'none'\nweight = 0.5" if stage == "2" else ""
+        (tmp_path / "recipes" / f"reporter-stage{stage}.toml").write_text(TINY_STAGE.format(base=base, more=more))
+    weights, tokenizer = tiny_language.chexbert(tmp_path / "tiny")
+    (tmp_path / "path" / "to").mkdir(parents=True)
+    (tmp_path / "path" / "to" / "chexbert").symlink_to(weights)
+    (tmp_path / "path" / "to" / "bert-base-uncased").symlink_to(tokenizer)
+    lines = commands((repository / TRAINING).read_text(encoding="utf-8"))
+    for line in lines:
+        done = shell(line)
+        if done.words[:2] == ["train", "expert"]:
+            scores = pl.read_parquet(tmp_path / "runs" / "expert" / "scores.parquet")
+            assert scores.height == len(exams)
+            assert scores["fold"].drop_nulls().len() == 16
+            shutil.rmtree(tmp_path / "runs" / "expert" / "checkpoint")
+            shutil.copytree(STARTERS / "expert", tmp_path / "runs" / "expert" / "checkpoint")
+    wanted = [step.command for step in steps()]
+    assert [line for line in (" ".join(line.split()) for line in lines) if line in wanted] == wanted
+    history = json.loads((tmp_path / "runs" / "stage3" / "checkpoint" / "hilum.json").read_text())["provenance"]
+    assert [entry["stage"] for entry in history["stage_history"]] == ["stage1", "stage1", "stage2", "stage3"]
+    assert (tmp_path / "ablations" / "stages" / "index.html").is_file()
+
+
+def test_adapt_to_your_hospital(
+    repository: Path, tmp_path: Path, run_page: RunPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    least = "At least {train} studies to train on, {validate} to validate on and {test} patients to test on"
+    assert least.format(**MINIMUM) in (repository / ADAPTING).read_text(encoding="utf-8")
+    # fewer than are enough, since every one is read four times; a key that splits them so
+    for split, n in {"train": 25, "validate": 3, "test": 8}.items():
+        monkeypatch.setitem(MINIMUM, split, n)
+    exams = [
+        (
+            f"MRN81{n:04d}",
+            f"ACC7{n:04d}",
+            f"{UIDS}7{n:04d}",
+            str(datetime.date(2024, 1, 1) + datetime.timedelta(days=n)),
+        )
+        for n in range(40)
+    ]
+    make_export(tmp_path, page_toml(repository), exams)
+    for file in (tmp_path / "export" / "more").rglob("*.dcm"):
+        file.rename(tmp_path / "export" / "dicom" / file.name)  # the page has one batch
+    (tmp_path / "hospital.key").write_bytes(bytes((35 + 37 * n) % 256 for n in range(32)))
+    shutil.copytree(STARTERS / "reporter", tmp_path / "path/to/our-model")
+    shutil.copy(example_path(), tmp_path / "chest.dcm")
+    monkeypatch.setattr("hilum.training.adapt.PASSES", 0.2)  # of three, which take hours on true weights
+    ran = run_page(ADAPTING)
+    said = {tuple(done.words[:2]): done for done in ran}
+    held = json.loads((tmp_path / "adapted" / "adapt.json").read_text(encoding="utf-8"))
+    assert held["data"]["studies"] == {"train": 26, "validate": 6, "test": 8}
+    page = (repository / ADAPTING).read_text(encoding="utf-8")
+    assert held["verdict"] == "cannot tell", "the page promotes with --despite"
+    assert all(f"| *{verdict}* |" in page for verdict in ("worse", "cannot tell", "better", "no worse"))
+    history = [json.loads(line) for line in (tmp_path / "shelf" / "history.jsonl").read_text().splitlines()]
+    assert [row["action"] for row in history] == ["init", "promote", "rollback"]
+    assert history[1]["to"] in said["adapt", "status"].out
+    assert (tmp_path / "shelf" / "current").resolve().name == history[0]["to"]
+    secret = {NAME, "MRN81", "ACC7", UIDS}
+    assert not {word for done in ran for word in secret if word in done.out + done.err}
+    for folder in ("adapted", "shelf"):
+        for path in [path for path in (tmp_path / folder).rglob("*") if path.is_file()]:
+            assert not {word for word in secret if word.encode() in path.read_bytes()}, path
+
+
 def test_readme(tmp_path: Path, tiny_original: Path, run_page: RunPage) -> None:
-    write_dicom(tmp_path / "chest.dcm")
-    write_png(tmp_path / "chest.png")
+    # a real chest radiograph: the input gate abstains from anything else
+    shutil.copy(example_path(), tmp_path / "chest.dcm")
+    picture = encode_png(read_radiograph(example_path()).pixels, max_side=600)
     (tmp_path / "folder").mkdir()
-    for n in range(2):
-        write_png(tmp_path / "folder" / f"{n}.png", n)
+    for name in ("chest.png", "folder/0.png", "folder/1.png"):
+        (tmp_path / name).write_bytes(picture)
     for page, place in STAND_INS:
         if page == "README.md":
             shutil.copytree(tiny_original, tmp_path / place)

@@ -68,9 +68,11 @@ def test_commands_in_the_documents_exist(repository: Path) -> None:
     for target in set(re.findall(r"\bmake ([a-z-]+)\b(?= |`|,|$)", text)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"make {target}"
     used: dict[tuple[str, ...], set[str]] = {}
-    for line in re.findall(r"(?:\.venv/bin/)?hilum ((?:read|models|train|label|corpus|predict)[^\n`]*)", text):
+    for line in re.findall(
+        r"(?:\.venv/bin/)?hilum ((?:read|models|train|label|corpus|predict|ablate|adapt|reproduce)[^\n`]*)", text
+    ):
         words = line.split("#")[0].split()
-        grouped = words[0] in ("models", "train", "corpus") and len(words) > 1 and words[1] != "|"
+        grouped = words[0] in ("models", "train", "corpus", "ablate", "adapt") and len(words) > 1 and words[1] != "|"
         command = tuple(words[:2]) if grouped else tuple(words[:1])
         used.setdefault(tuple(w for w in command if w.isalnum()), set()).update(re.findall(r"--[a-z-]+", line))
     assert ("read",) in used

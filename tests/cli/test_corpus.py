@@ -163,7 +163,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_build_that_was_interrupted_says_that_it_goes_on(hilum, open_i, tmp_path):
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_build_that_was_interrupted_says_that_it_goes_on(hilum, open_i, tmp_path, sent, status):
     (tmp_path / "stopped.py").write_text(STOPPED)
     command = ["corpus", "build", "open_i", "--root", open_i, "--out", tmp_path / "out", "--workers", "2"]
     command = [sys.executable, tmp_path / "stopped.py", *command]
@@ -175,11 +176,11 @@ def test_a_build_that_was_interrupted_says_that_it_goes_on(hilum, open_i, tmp_pa
         start_new_session=True,
     ) as process:
         assert process.stdout.readline() == "a part is done\n"
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
+        os.killpg(process.pid, sent)  # as a terminal does, to the workers too
         _, err = process.communicate(timeout=60)
     if process.returncode == 0:
         pytest.skip("it was done before the signal came")
-    assert (process.returncode, err.strip()) == (130, "hilum: stopped. The same command goes on where it stopped.")
+    assert (process.returncode, err) == (status, "hilum: stopped. The same command goes on where it stopped.\n")
     assert not (tmp_path / "out" / "build.lock").exists()
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert pl.read_parquet(tmp_path / "out" / "manifest.parquet")["study"].n_unique() == 40

@@ -3,11 +3,18 @@
 import csv
 import json
 import random
+from pathlib import Path
 
+import polars as pl
 import pytest
 
+import tiny_language
 from evaluation.made_up import made_up
+from hilum.corpora.manifest import SCHEMA, write_manifest
+from hilum.models.checkpoint import read_info
 from hilum.records import NAMES
+from hilum.reporting.result import digest_of
+from image_files import write_dicom, write_png
 
 FINDINGS = ("Edema", "Fracture")
 FEW = ("--resamples", 100, "--permutations", 100, "--no-meteor")
@@ -38,8 +45,10 @@ def test_a_card_and_its_tables(hilum, tables, tmp_path):
         "--out", tmp_path / "card", *FEW,
     )  # fmt: skip
     assert (done.status, done.err.count("\n")) == (0, 1)
-    assert "micro_f1_14" in done.out
-    assert "floors: constant normal" in done.out
+    assert "Micro F1, 14 findings" in done.out
+    table = done.out.splitlines()[-11:]
+    assert [line.split() for line in table[:2]] == [["constant", "most"], ["bad", "normal", "frequent", "random"]]
+    assert max(map(len, table)) <= 80 + 10, "80 columns, and 10 for a baseline"
     card = json.loads((tmp_path / "card" / "card.json").read_text(encoding="utf-8"))
     assert card["schema"] == "hilum.card/1"
     assert card["data"]["studies"] == 80
@@ -56,13 +65,16 @@ def test_a_card_and_its_tables(hilum, tables, tmp_path):
 
 def test_a_collapsed_system_is_named_on_the_first_lines(hilum, tables, tmp_path):
     references, good, _ = tables
-    rows = [json.loads(line) | {"text": "The lungs are clear."} for line in good.read_text().splitlines()]
+    text = "The lungs\n\x1b[31mare clear."
+    rows = [json.loads(line) | {"text": text} for line in good.read_text().splitlines()]
     done = hilum(
         "evaluate", "reports", "--references", references, "--predictions", write_jsonl(tmp_path / "p.jsonl", rows),
         "--out", tmp_path / "card", *FEW,
     )  # fmt: skip
     assert done.status == 0
     assert done.out.splitlines()[1].startswith("!! ")
+    assert r"“The lungs \x1b[31mare clear.”" in done.out, "a draft must not steer the terminal or forge lines"
+    assert "\x1b" not in done.out
 
 
 @pytest.mark.parametrize(
@@ -177,3 +189,332 @@ def test_what_is_no_card(hilum, tmp_path):
     done = hilum("evaluate", "compare", tmp_path, tmp_path)
     assert done.status == 1
     assert "no report card" in done.err
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_any_work(hilum, scores, tmp_path, monkeypatch):
+    def work(*_, **__):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("hilum.evaluation.findings.scores.read_scored", work)
+    monkeypatch.setattr("hilum.evaluation.card.read_card", work)
+    (tmp_path / "file").write_text("")
+    out = ("--out", tmp_path / "file" / "card")
+    for arguments in (("findings", "--references", scores[0], "--predictions", scores[1]), ("compare", "a", "b")):
+        done = hilum("evaluate", *arguments, *out)
+        assert (done.status, done.err.count("\n")) == (1, 1)
+        assert "file is a file; expected a folder" in done.err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Learned metrics
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """A text encoder and a CheXbert, tiny, in the layouts of the real ones."""
+    root = tmp_path_factory.mktemp("networks")
+    tiny_language.bert(root / "encoder")
+    tiny_language.chexbert(root / "chexbert")
+    return root
+
+
+def card_of(folder):
+    return json.loads((folder / "card.json").read_text(encoding="utf-8"))
+
+
+def numbers_of(card, name, system):
+    return [n for n in card["numbers"] if (n["name"], n["system"], n["group"]) == (name, system, None)]
+
+
+def test_learned_metrics_are_numbers_like_all_others(hilum, tables, networks, tmp_path):
+    references, good, bad = tables
+    done = hilum(
+        "evaluate", "reports", "--references", references, "--predictions", good, "--baseline", bad,
+        "--out", tmp_path / "card", "--bertscore", networks / "encoder", "--bertscore-layer", 2,
+        "--chexbert", networks / "chexbert", "--chexbert-tokenizer", networks / "chexbert" / "bert",
+        "--device", "cpu", *FEW,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    card = card_of(tmp_path / "card")
+    for system in ("judged", "baseline"):
+        (bertscore,) = numbers_of(card, "bertscore", system)
+        assert bertscore["low"] < bertscore["estimate"] < bertscore["high"]
+        assert "|layer:2|" in bertscore["convention"]
+        by_rules, by_chexbert = [
+            n for n in numbers_of(card, "micro_f1_14", system) if "uncertain:negative" in n["convention"]
+        ]
+        assert by_rules["convention"].startswith("labeller:hilum-rules")
+        assert by_chexbert["convention"].startswith("labeller:chexbert/")
+    (row,) = [row for row in card["comparisons"] if row["name"] == "bertscore"]
+    assert row["low"] < row["difference"] < row["high"]
+    assert row["p"] == pytest.approx(1 / 101), "the better system is better in every permutation"
+    skipped = {row["name"]: row["why"] for row in card["skipped"]}
+    assert set(skipped) == {"meteor", "radgraph", "radcliq_v1", "green", "ratescore"}
+    page = (tmp_path / "card" / "card.html").read_text(encoding="utf-8")
+    further, missing = (page.partition(f'id="{name}"')[2].partition("</section>")[0] for name in ("further", "skipped"))
+    assert "BERTScore F1" in further
+    assert f"The same by another labeller: {by_chexbert['convention'].split('|')[0].partition(':')[2]}" in page
+    assert "BERTScore F1" in page.partition('id="baseline"')[2].partition("<details>")[0], "among the main differences"
+    for name in ("RadGraph F1", "RadCliQ-v1", "GREEN", "RaTEScore"):
+        assert name in missing
+    assert "pip install radeval" in missing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("--bertscore", "nowhere", "--bertscore-layer", 2), 1, "config.json does not exist"),
+        (("--bertscore", "nowhere"), 2, "depends on the layer"),
+        (("--chexbert", "nowhere"), 1, "expected chexbert.pth"),
+        (("--radgraph", "nowhere"), 2, "radgraph was given without radgraph_encoder"),
+        (("--radcliq", "nowhere"), 2, "radcliq was given without chexbert, radgraph, radgraph_encoder"),
+        (("--green", "nowhere"), 1, "config.json does not exist"),
+        (("--ratescore", "nowhere"), 2, "ratescore was given without ratescore_encoder"),
+        (("--ratescore-encoder", "nowhere"), 2, "ratescore_encoder was given without ratescore"),
+        (("--bertscore-idf",), 2, "bertscore_idf was given without bertscore"),
+    ],
+)
+def test_a_learned_metric_that_is_not_there_is_said_before_any_work(
+    hilum, tables, tmp_path, monkeypatch, arguments, status, says
+):
+    def work(*_, **__):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("hilum.evaluation.reports.run.read_pairs", work)
+    done = hilum(
+        "evaluate", "reports", "--references", tables[0], "--predictions", tables[1], "--out", tmp_path / "card",
+        *arguments, *FEW,
+    )  # fmt: skip
+    assert (done.status, done.err.count("\n")) == (status, 1), done.err
+    assert says in done.err
+    assert not (tmp_path / "card").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def test_pictures_stand_beside_the_differences(hilum, tables, tmp_path):
+    references, _, bad = tables
+    images = tmp_path / "images"
+    (images / "s1").mkdir(parents=True)
+    write_png(images / "s0.png", 0)
+    write_png(images / "s1" / "frontal.png", 1)
+    write_dicom(images / "s2.dcm", 2, BurnedInAnnotation="YES", PatientName="QUACKENBUSH")
+    (images / "s3.png").write_bytes(b"no picture")
+    for n in range(4, 60):
+        write_png(images / f"s{n}.png", n)
+    done = hilum(
+        "evaluate", "reports", "--references", references, "--predictions", bad, "--out", tmp_path / "card",
+        "--images", images, *FEW,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    card = card_of(tmp_path / "card")
+    shown = {row["study"] for row in card["details"]["worst_differences"]}
+    held = card["details"]["pictures"]
+    assert held["studies"] == len(shown)
+    lacking = {study for study in shown if int(study[1:]) >= 60}
+    assert lacking
+    assert held["missing"] == len(lacking)
+    assert set(held["of"]) == shown - lacking - {"s2", "s3"}
+    assert {study for study, why in held["blank"].items() if "no picture of this study" in why} == lacking
+    for study, why in (("s2", "burned"), ("s3", "cannot be shown")):
+        assert study not in shown or why in held["blank"][study]
+    page = (tmp_path / "card" / "card.html").read_text(encoding="utf-8")
+    assert f"Of {len(lacking)} of the {len(shown)} studies shown here there is no picture." in page
+    assert page.count("<image id=") == len(held["pictures"]) == len(held["of"])
+    assert "QUACKENBUSH" not in page
+
+
+@pytest.mark.parametrize(("made", "says"), [(False, "is no folder"), (True, "holds no picture")])
+def test_a_folder_without_pictures_is_said_before_any_work(hilum, tables, tmp_path, made, says):
+    if made:
+        (tmp_path / "images").mkdir()
+    done = hilum(
+        "evaluate", "reports", "--references", tables[0], "--predictions", tables[1], "--out", tmp_path / "card",
+        "--images", tmp_path / "images",
+    )  # fmt: skip
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert says in done.err
+    assert not (tmp_path / "card").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A checkpoint in place of predictions
+
+NORMAL, ABNORMAL = "Heart size is normal. The lungs are clear.", "Moderate cardiomegaly."
+
+
+@pytest.fixture
+def judged(hilum, expert, tmp_path):
+    """Judge sentences of a small expert's findings; both need next to no time."""
+
+    def run(*arguments):
+        return hilum(
+            "evaluate", "reports", "--model", "template", "--expert", expert, "--out", tmp_path / "card", *arguments,
+            *FEW,
+        )  # fmt: skip
+
+    return run
+
+
+def references_of(path, n=6):
+    rows = [{"study": f"s{i}", "patient": f"p{i}", "view": "PA", "text": (NORMAL, ABNORMAL)[i % 2]} for i in range(n)]
+    return write_jsonl(path, rows)
+
+
+def test_a_checkpoint_reads_pictures_of_a_folder(judged, expert, tmp_path):
+    references = references_of(tmp_path / "references.jsonl")
+    images = tmp_path / "images"
+    (images / "s4").mkdir(parents=True)
+    for n in range(4):
+        write_png(images / f"s{n}.png", n)
+    write_dicom(images / "s4" / "a.dcm", 4)
+    done = judged("--references", references, "--images", images)
+    assert done.status == 3, "one study has no picture"
+    assert "6 studies, 1 of them failed" in done.err
+    drafts = [json.loads(line) for line in (tmp_path / "card" / "predictions.jsonl").read_text().splitlines()]
+    assert [row["study"] for row in drafts] == [f"s{n}" for n in range(6)]
+    assert [bool(row["findings_text"]) for row in drafts] == [True] * 5 + [False]
+    card = card_of(tmp_path / "card")
+    assert (card["data"]["studies"], card["data"]["empty_predictions"]) == (6, 1)
+    notes = {row["code"]: row["text"] for row in card["verdicts"]}
+    assert notes["without_picture"].startswith("Of 1 of 6 studies there is no picture")
+    held = card["provenance"]
+    info = read_info(expert)
+    assert card["system"] == held["checkpoint"] == f"template {held['hilum']}"
+    assert (held["expert"], held["expert_digest"]) == ("tiny-expert 0", digest_of(info.files))
+    assert held["files"]["predictions"]["name"] == "predictions.jsonl"
+    assert "tiny-expert 0" in (tmp_path / "card" / "card.html").read_text(encoding="utf-8")
+    assert card["details"]["pictures"]["pictures"], "what it read is shown too"
+    before = (tmp_path / "card" / "predictions.jsonl").read_bytes()
+    again = judged("--references", references, "--images", images)
+    assert "is done already: 6 studies" in again.err
+    write_png(images / "s5.png", 5)
+    other = judged("--references", references, "--images", images)
+    assert (other.status, (tmp_path / "card" / "predictions.jsonl").read_bytes()) == (2, before)
+    assert "is of another run" in other.err
+    whole = judged("--references", references, "--images", images, "--overwrite", "--system", "ours")
+    assert whole.status == 0, whole.err
+    assert (card_of(tmp_path / "card")["system"], card_of(tmp_path / "card")["data"]["empty_predictions"]) == (
+        "ours",
+        0,
+    )
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """A manifest of six studies to test on and three to train on."""
+    rows = []
+    for n in range(9):
+        write_png(tmp_path / f"{n}.png", n)
+        rows.append(
+            dict.fromkeys(SCHEMA) | {
+                "corpus": "site", "root": str(tmp_path), "patient": f"p{n}", "study": f"s{n}", "order": 0,
+                "split": "test" if n < 6 else "train", "images": [{"path": f"{n}.png", "view": "PA", "id": str(n)}],
+                "indication": "", "findings_text": (NORMAL, ABNORMAL)[n % 2], "impression_text": "",
+            }
+        )  # fmt: skip
+    write_manifest(pl.DataFrame(rows, schema=SCHEMA, orient="row"), tmp_path / "manifest" / "manifest.parquet")
+    return tmp_path / "manifest"
+
+
+def test_a_checkpoint_reads_a_split_as_predict_does(judged, hilum, expert, manifest, tmp_path):
+    done = judged("--manifest", manifest, "--split", "test", "--training", manifest)
+    assert done.status == 0, done.err
+    drafts = tmp_path / "card" / "predictions.jsonl"
+    hilum("predict", manifest, "--model", "template", "--expert", expert, "--out", tmp_path / "rows.jsonl")
+    assert drafts.read_bytes() == (tmp_path / "rows.jsonl").read_bytes()
+    card = card_of(tmp_path / "card")
+    assert (card["data"]["studies"], card["provenance"]["split"]) == (6, "test")
+    assert card["provenance"]["training_reports"] == 3
+    assert card["provenance"]["files"]["references"]["name"] == "manifest.parquet"
+    assert "manifest" not in card["provenance"]["files"]
+
+
+def test_references_may_be_others_than_the_manifest_s(judged, manifest, tmp_path):
+    references = references_of(tmp_path / "references.jsonl", 4)
+    done = judged("--manifest", manifest, "--references", references)
+    assert done.status == 0, done.err
+    card = card_of(tmp_path / "card")
+    assert (card["data"]["studies"], card["provenance"]["split"]) == (4, "test")
+    assert card["provenance"]["files"]["manifest"]["name"] == "manifest.parquet"
+    assert len((tmp_path / "card" / "predictions.jsonl").read_text().splitlines()) == 4
+    more = references_of(tmp_path / "more.jsonl", 8)
+    done = judged("--manifest", manifest, "--references", more)
+    assert done.status == 1
+    assert "lacks 2 studies (s6, s7) of more.jsonl in its split test" in done.err
+
+
+def test_a_stopped_run_goes_on(judged, manifest, tmp_path, monkeypatch):
+    from hilum.reporting import predict
+
+    made = predict._row
+
+    def stopping(row, *rest):
+        if row["study"] == "s3":
+            raise KeyboardInterrupt
+        return made(row, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "_row", stopping)
+        done = judged("--manifest", manifest)
+    assert done.status == 130
+    assert "The same command goes on" in done.err
+    assert [path.name for path in (tmp_path / "card").iterdir()] == ["predictions.jsonl.partial"]
+    asked = []
+    monkeypatch.setattr(predict, "_row", lambda row, *rest: asked.append(row["study"]) or made(row, *rest))
+    assert judged("--manifest", manifest).status == 0
+    assert asked == ["s3", "s4", "s5"]
+
+
+def test_a_real_reporter_is_named_by_version_and_digest(hilum, manifest, tmp_path):
+    done = hilum(
+        "evaluate", "reports", "--model", "starter", "--manifest", manifest, "--out", tmp_path / "card",
+        "--max-new-tokens", 8, "--device", "cpu", *FEW,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    starter = Path("src/hilum/models/starters").resolve()
+    held = card_of(tmp_path / "card")["provenance"]
+    for what, folder in (("checkpoint", "reporter"), ("expert", "expert")):
+        info = read_info(starter / folder)
+        assert (held[what], held[f"{what}_digest"]) == (f"{info.name} {info.version}", digest_of(info.files))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ((), 2, "--predictions or from --model, one of the two; neither was given"),
+        (("--predictions", "references.jsonl", "--model", "template"), 2, "one of the two; both were given"),
+        (("--predictions", "references.jsonl"), 2, "Give --references"),
+        (
+            ("--predictions", "references.jsonl", "--references", "references.jsonl", "--expert", "starter"),
+            2,
+            "--expert is for --model",
+        ),
+        (("--predictions", "references.jsonl", "--manifest", "m", "--overwrite"), 2, "--manifest, --overwrite are for"),
+        (("--model", "template", "--references", "references.jsonl"), 2, "--manifest, or --references with --images"),
+        (("--model", "template", "--images", "images"), 2, "--manifest, or --references with --images"),
+        (("--model", "template", "--manifest", "nowhere.parquet"), 1, "does not exist"),
+        (("--model", "template", "--no-expert", "--manifest", "manifest"), 2, "leave the expert on"),
+        (("--model", "template", "--manifest", "manifest", "--split", "validate"), 1, "no study in the split"),
+        (("--model", "nowhere", "--manifest", "manifest"), 1, "no such model folder"),
+        (("--model", "template", "--expert", "nowhere", "--manifest", "manifest"), 1, "no such folder"),
+        (
+            ("--model", "template", "--references", "references.jsonl", "--images", "images"),
+            1,
+            "There is no picture of any of the 6 studies",
+        ),
+        (("--model", "template", "--manifest", "manifest", "--baseline", "few.jsonl"), 1, "few.jsonl lacks"),
+    ],
+)
+def test_what_cannot_start_is_said_before_any_work(hilum, manifest, tmp_path, monkeypatch, arguments, status, says):
+    monkeypatch.chdir(tmp_path)
+    references_of(tmp_path / "references.jsonl")
+    references_of(tmp_path / "few.jsonl", 1)
+    (tmp_path / "images").mkdir()
+    write_png(tmp_path / "images" / "other.png")
+    done = hilum("evaluate", "reports", "--out", "card", *arguments, *FEW)
+    assert (done.status, done.err.count("\n")) == (status, 1), done.err
+    assert says in done.err
+    assert not (tmp_path / "card").exists()

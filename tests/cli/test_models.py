@@ -108,6 +108,10 @@ def test_show_tells_every_capability(hilum, tiny_original):
     assert lines["indication"] == "not stated"
 
 
+def test_show_tells_that_no_heat_map_passed_a_test(hilum, expert):
+    assert "heat maps point    not tested, or not passed" in hilum("models", "show", expert).out
+
+
 def test_several_models_are_one_json_list(hilum):
     shown = json.loads(hilum("models", "show", "starter", "--json").out)
-    assert [info["kind"] for info in shown] == ["expert", "reporter"]
+    assert [info["kind"] for info in shown] == ["expert", "gate", "reporter"]

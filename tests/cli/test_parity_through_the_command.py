@@ -30,7 +30,9 @@ def test_tokens(shared: Path, tmp_path: Path) -> None:
             (["--no-expert"], cases["crop_3.standard"]),
         ):
             document = json.loads(
-                hilum("read", picture, "--model", model, *options, "--max-new-tokens", "32", "--format", "json")
+                hilum(
+                    "read", picture, "--model", model, *options, "--max-new-tokens", "32", "--format", "json", "--force"
+                )
             )
             (study,) = document["studies"]
             assert study["report"]["token_ids"] == case["generated_ids"]

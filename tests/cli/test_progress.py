@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from hilum.cli.progress import progress_bar
+from hilum.cli.progress import counting, progress_bar
 
 
 def draw(n_files, *, terminal):
@@ -28,3 +28,18 @@ def test_a_bar_counts_files_and_makes_way():
     assert "1/3" in drawn
     assert "3/3" in drawn
     assert all(f"\x1b[2Kresult {n}\n" in drawn for n in (1, 2, 3))
+
+
+def test_off_a_terminal_a_count_prints_nothing(capsys):
+    with counting("studies") as progress:
+        for done in range(1, 4):
+            progress(done, 3)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_a_count_is_drawn(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with counting("studies") as progress:
+        progress(1, 4)
+    assert "studies" in capsys.readouterr().err

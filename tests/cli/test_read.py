@@ -223,7 +223,7 @@ class TestAsAProcess:
     def test_a_poor_locale_stops_nothing(self, tiny_original, expert, tmp_path):
         path = write_png(tmp_path / "Röntgen.png")
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-        models = ["--model", str(tiny_original), "--expert", str(expert), "--max-new-tokens", "60"]
+        models = ["--model", str(tiny_original), "--expert", str(expert), "--max-new-tokens", "60", "--force"]
         done = subprocess.run(
             [sys.executable, "-m", "hilum", "read", *models, str(path)],
             capture_output=True,

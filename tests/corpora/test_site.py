@@ -347,6 +347,12 @@ def test_dates_are_iso_unless_declared_otherwise(root: Path, written: str, day: 
             r"labels: 'Pneumothoracks' is not a finding.*[^.]\. See [^.]*\.md\.$",
         ),
         ('"Pneumothorax" =', '"pneumothorax" =', r"labels: 'pneumothorax' is written 'Pneumothorax'"),
+        ('origin = "reading', 'listed = "x"\ncovered = ["Edema"]\norigin = "reading', r"labels: give either columns"),
+        (
+            'origin = "reading',
+            'covered = ["Edema"]\norigin = "reading',
+            r"labels: covered says which findings `listed`",
+        ),
         ('"%Y/%m/%d"', '"%Q"', r"values\.date: "),
         ('"present"', '"yes"', r"labels\.values\.有: found 'yes', expected 'present', 'absent'"),
         ('name = "cxr_example"', 'name = "CXR 27"', r"name: found 'CXR 27', expected small letters"),
@@ -416,3 +422,37 @@ def test_the_way_to_a_manifest(root: Path, tmp_path: Path) -> None:
     mine = result.manifest.filter(patient="甲/001")
     assert mine["study"].to_list() == ["甲/101", "甲/100"], "in the order of their dates"
     assert set(result.manifest["corpus"]) == {"cxr_example"}
+
+
+LISTED = """
+name = "listed"
+[table]
+path = "labels.csv"
+encoding = "utf-8"
+[columns]
+patient = "patient"
+study = "image"
+[images]
+column = "image"
+[labels]
+origin = "made"
+listed = "found"
+covered = ["Edema", "Pneumothorax"]
+"""
+
+
+def test_labels_can_stand_in_one_column_that_lists_what_is_present(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "image,patient,found\na.png,1,edema| Fracture\nb.png,2,No Finding\nc.png,3,\nd.png,4,Hernia\n"
+    )
+    (tmp_path / "site.toml").write_text(LISTED)
+    studies, dropped = taken(Site(tmp_path))
+    absent, present = LabelState.ABSENT, LabelState.PRESENT
+    assert studies["a.png"].labels == {"Edema": present, "Pneumothorax": absent, "Fracture": present}
+    assert studies["b.png"].labels == {"Edema": absent, "Pneumothorax": absent, "No Finding": present}
+    assert studies["c.png"].labels is None, "nobody labelled it"
+    assert studies["d.png"].labels is None
+    assert dropped == {"unknown_label_value": 1}
+    (tmp_path / "site.toml").write_text(LISTED + 'nothing_listed = "absent"\n')
+    studies, _ = taken(Site(tmp_path))
+    assert studies["c.png"].labels == {"Edema": absent, "Pneumothorax": absent}

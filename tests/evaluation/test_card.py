@@ -46,6 +46,18 @@ def test_a_card_survives_its_json(make, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "says"),
+    [({"kind": "other"}, "the kind 'other', expected reports or findings"), ({"estimate": "x"}, "is 'x', no number")],
+)
+def test_a_card_that_somebody_changed_is_refused(change, says, tmp_path) -> None:
+    held = CARDS[0]().as_dict()
+    (held if "kind" in change else held["numbers"][0]).update(change)
+    (tmp_path / "card.json").write_text(json.dumps(held), encoding="utf-8")
+    with pytest.raises(DataError, match=f"damaged report card .*{says}"):
+        read_card(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [("{", "is not JSON"), ("[]", "found schema 'list'"), ('{"schema": "hilum.read/1"}', "expected 'hilum.card/1'"),
      ('{"schema": "hilum.card/1", "kind": "reports"}', "damaged")],

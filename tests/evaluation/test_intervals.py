@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from evaluation.made_up import made_up, pairs_of
+from hilum.evaluation.clinical import averages
 from hilum.evaluation.intervals import MINIMUM_GROUP, Resampling, comparisons, group_numbers, groups, numbers
-from hilum.evaluation.measures import mean_of
+from hilum.evaluation.labelled import label_pairs
+from hilum.evaluation.measures import Measures, mean_of, ratio
 from hilum.evaluation.reports.text_metrics import text_measures, tokenise
-from hilum.statistics import wilson
+from hilum.statistics import wilson, wilson_f1
 
 HOW = Resampling(n_resamples=200, n_permutations=200, seed=1)
 
@@ -78,6 +80,61 @@ def test_a_better_system_is_told_from_a_worse_one_and_corrected_for_many_tests()
     assert by_name["bleu_4"].p == pytest.approx(1 / 201)
     assert by_name["bleu_4"].p_holm == pytest.approx(2 / 201)
     assert by_name["cider"].p_holm is None
+
+
+def _of_counts(counts, *names: str) -> Measures:
+    """F1, precision and recall of one finding, from true and false positives and false negatives `[n, 3]`."""
+
+    def of_sums(sums):
+        tp, fp, fn = sums.T
+        return np.stack([ratio(2 * tp, 2 * tp + fp + fn), ratio(tp, tp + fp), ratio(tp, tp + fn)], axis=1)
+
+    return Measures("clinical", names or ("f1_x", "precision_x", "recall_x"), counts.astype(float), of_sums, "x")
+
+
+@pytest.mark.parametrize(("column", "estimate"), [(0, 1.0), (2, 0.0)])
+def test_an_f1_of_few_is_not_known_to_be_all_or_nothing(column: int, estimate: float) -> None:
+    counts = np.zeros((100, 3))
+    counts[:6, column] = 1  # of four patients: two have two studies each
+    patients = [f"p{i // 2}" if i < 4 else f"q{i}" for i in range(100)]
+    f1 = numbers([_of_counts(counts)], patients, HOW)[0]
+    expected = wilson_f1(round(estimate) * 4, 4)
+    assert (f1.estimate, f1.low, f1.high) == pytest.approx((estimate, expected.low, expected.high))
+    assert f1.low < f1.high
+    assert f1.method.startswith("Wilson of tp/(tp+fp+fn), one trial for each patient who is a case; bootstrap of 0")
+
+
+def test_an_f1_between_the_extremes_keeps_its_bootstrap() -> None:
+    counts = np.zeros((100, 3))
+    counts[:6, 0] = counts[6:9, 1] = 1
+    f1 = numbers([_of_counts(counts)], [f"p{i}" for i in range(100)], HOW)[0]
+    assert f1.method.startswith("percentile bootstrap")
+
+
+def _covered(truth: float, names: tuple[str, ...]) -> float:
+    """Share of 300 made-up sets of 60 studies, some 12 of which anybody calls positive, whose interval holds F1."""
+    rng, agree, held = np.random.default_rng(4), truth / (2 - truth), 0
+    patients = [f"p{i}" for i in range(60)]
+    for _ in range(300):
+        named, agreed, mine = rng.random(60) < 0.2, rng.random(60) < agree, rng.random(60) < 0.5
+        counts = np.stack([named & agreed, named & ~agreed & mine, named & ~agreed & ~mine], axis=1)
+        f1 = numbers([_of_counts(counts, *names)], patients, replace(HOW, n_resamples=100))[0]
+        held += f1.low <= truth <= f1.high
+    return held / 300
+
+
+@pytest.mark.parametrize("truth", [0.03, 0.08, 0.95, 0.98])
+def test_near_the_extremes_the_interval_covers_the_true_f1(truth: float) -> None:
+    assert _covered(truth, ()) >= 0.93
+    assert _covered(truth, ("other", "precision_x", "recall_x")) < 0.75  # the bootstrap alone
+
+
+def test_the_pooled_f1_counts_patients_whom_either_side_calls_positive() -> None:
+    pairs = label_pairs(pairs_of(["Pleural effusion."] * 3 + ["Fine."] * 37, ["Pneumothorax."] * 3 + ["Fine."] * 37))
+    found = {n.name: n for n in numbers([averages(pairs, "uncertain_negative")], [f"p{i}" for i in range(40)], HOW)}
+    micro, macro = found["micro_f1_5"], found["macro_f1_5"]
+    assert (micro.low, micro.high) == pytest.approx((0.0, wilson_f1(0, 3).high))
+    assert (macro.low, macro.high) == (0.0, 0.0)
 
 
 def test_a_share_of_nothing_is_not_known_to_be_nothing() -> None:

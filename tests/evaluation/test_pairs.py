@@ -84,6 +84,11 @@ def test_a_whole_report_is_split_only_where_a_section_is_judged(tmp_path: Path) 
     ("references", "predictions", "says"),
     [
         (REFERENCES, PREDICTIONS[:2], r"p\.jsonl lacks 1 study \(2\)"),
+        (
+            REFERENCES[:2],
+            [{**PREDICTIONS[0], "study": "x2"}],
+            r"lacks 2 studies \(1, 2\) of r\.jsonl, but has 1 study \(x2\)",
+        ),
         (REFERENCES[:1], PREDICTIONS, r"has 2 studies \(3, 2\)"),
         (REFERENCES, [*PREDICTIONS, PREDICTIONS[0]], r"1 study \(3\) more than once"),
         ([*REFERENCES, REFERENCES[1]], PREDICTIONS, r"1 study \(2\) more than once"),
@@ -91,6 +96,11 @@ def test_a_whole_report_is_split_only_where_a_section_is_judged(tmp_path: Path) 
         ([{"name": "1", "text": "x"}], PREDICTIONS, "no column study"),
         ([{"study": None, "text": "x"}], PREDICTIONS, "row 1 has no study"),
         ([{"study": "1", "text": 3}], [{"study": "1", "text": "x"}], "no text; expected a string"),
+        (
+            [{"study": "1", "text": "x", "age_years": "045Y"}],
+            [{"study": "1", "text": "x"}],
+            "age_years of study 1 is '045Y'",
+        ),
         ([{"study": "1", "text": "  "}], [{"study": "1", "text": "x"}], "no study with text"),
     ],
 )
@@ -104,12 +114,22 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "latin.csv").write_bytes(b"study,text\n1,\xe9\n")
     (tmp_path / "broken.jsonl").write_text('{"study": "1", "text": "a"}\n{"study": \n')
+    (tmp_path / "list.jsonl").write_text('[{"study": "1", "text": "a"}]\n')
     (tmp_path / "fake.parquet").write_text("no")
+    (tmp_path / "commas.csv").write_text("study,text\n1,clear\n2,clear, no effusion, no nodule\n")
+    (tmp_path / "quotes.csv").write_text('study,text\n1,"a "b" c"\n2,"d\n')
+    (tmp_path / "semicolons.csv").write_text("study;text\n1;clear, no effusion\n")
+    (tmp_path / "twice.csv").write_text("study,text,text\n1,a,b\n")
     (tmp_path / "head.csv").write_text("study,text\n")
     for name, says in (
         ("empty.jsonl", "is empty"),
         ("latin.csv", r"not UTF-8 \(byte 13\)"),
-        ("broken.jsonl", "cannot be read as jsonl"),
+        ("broken.jsonl", "cannot be read as jsonl \\(line 2 is no JSON: Expecting value\\)"),
+        ("list.jsonl", "cannot be read as jsonl \\(line 1 is a list, no object"),
+        ("commas.csv", "line 3 has 4 cells, the heading 2; a text with a comma"),
+        ("quotes.csv", "in line 2: .* a double quote within a text is written twice"),
+        ("semicolons.csv", "its heading is separated by ';', not by commas"),
+        ("twice.csv", "two columns text"),
         ("fake.parquet", "cannot be read as parquet"),
         ("head.csv", "has no rows"),
         ("absent.csv", "cannot be read"),
@@ -178,3 +198,30 @@ def test_training_reports_are_those_of_the_training_split(tmp_path: Path) -> Non
     assert read_training(_jsonl(tmp_path / "t.jsonl", REFERENCES), sections="impression") == ["Normal.", "No change."]
     with pytest.raises(DataError, match="no report with text"):
         read_training(_jsonl(tmp_path / "t.jsonl", [{"study": "1", "text": " "}]))
+
+
+@pytest.mark.parametrize(
+    ("references", "predictions", "found"),
+    [
+        (("a", "b"), ("a", "b"), {}),
+        (("a", "b"), ("a", None), {"IMPRESSION": "predictions"}),
+        (("a", ""), ("a", "b"), {"IMPRESSION": "references"}),
+        (("", "b"), ("a", ""), {"FINDINGS": "references", "IMPRESSION": "predictions"}),
+        (("a", "b"), ("", ""), {}),
+    ],
+)
+def test_a_section_that_one_side_alone_has_is_known(tmp_path: Path, references, predictions, found) -> None:
+    rows = [
+        [{"study": str(i), "findings_text": one, "impression_text": other} for i in range(2)]
+        for one, other in (references, predictions)
+    ]
+    assert read_pairs(*_tables(tmp_path, *rows)).one_sided == found
+    whole = [{"study": str(i), "text": "a"} for i in range(2)]
+    assert read_pairs(*_tables(tmp_path, rows[0], whole)).one_sided == {}
+
+
+def test_a_prior_in_a_table_of_text(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("study,text,prior_study\n1,a,0\n2,a,False\n3,a,\n4,a,s7\n5,a,1\n")
+    (tmp_path / "p.csv").write_text("study,text\n1,a\n2,a\n3,a\n4,a\n5,a\n")
+    rows = read_pairs(tmp_path / "r.csv", tmp_path / "p.csv").rows
+    assert [row.has_prior for row in rows] == [False, False, False, True, True]

@@ -38,7 +38,6 @@ def test_a_header_says_what_reading_finds(decoder, tmp_path, said, view):
     assert decoder.header(path) == FileHeader(UID, view, "CR")
     image = decoder.read(path)
     assert (image.header.study_uid, image.view) == (UID, view)
-    assert decoder.study_uid(path) == UID
 
 
 def test_pixels_are_not_needed(decoder, tmp_path):
@@ -84,7 +83,7 @@ def test_a_deflated_file_is_not_inflated_for_it(decoder, tmp_path):
     dataset.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
     assert decoder.header(tmp_path / "deflated.dcm") == FileHeader(refused=Reason.DEFLATED)
     with Decoder(Limits(allow_deflated=True)) as allowing:
-        assert allowing.study_uid(tmp_path / "deflated.dcm") == UID
+        assert allowing.header(tmp_path / "deflated.dcm").study_uid == UID
 
 
 def test_headers_agree_with_reading_on_everything_that_pydicom_ships(decoder):

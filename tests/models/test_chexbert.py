@@ -61,6 +61,20 @@ def test_tokens_are_bert_s(files: tuple[Path, Path]) -> None:
     assert ids[0, -1] == 3
 
 
+def test_the_vector_of_a_text_is_what_its_heads_decide_from(files: tuple[Path, Path]) -> None:
+    labeller = load_chexbert(*files)
+    texts = ["No effusion.", "", "The lungs. " * 30, "No effusion."]
+    vectors = labeller.embed(texts)
+    assert (vectors.shape, vectors.dtype) == ((4, 128), torch.float32)
+    direct = network()
+    for text, vector in zip(texts, vectors, strict=True):
+        with torch.inference_mode():
+            ids, mask = labeller.encode([text])
+            torch.testing.assert_close(vector, direct.bert(ids, attention_mask=mask).last_hidden_state[0, 0])
+            torch.testing.assert_close([head(vector[None]) for head in direct.linear_heads], direct(ids, mask))
+    assert torch.equal(vectors[0], vectors[3])
+
+
 def test_an_empty_report_fails_and_the_others_go_on(files: tuple[Path, Path]) -> None:
     first, second, third = load_chexbert(*files).label(["no effusion", " ", "the lungs"])
     assert second.failed

@@ -13,7 +13,7 @@ from PIL import Image
 
 from hilum.records import NAMES, Assessment, Radiograph, Report, Study
 from hilum.reporting import render_page
-from hilum.reporting.result import ImageSummary
+from hilum.reporting.result import UNTESTED_MAP, ImageSummary
 
 
 class Elements(HTMLParser):
@@ -85,16 +85,22 @@ def test_a_heat_map_says_what_the_expert_says_it_is(result):
     page = render_page(result)
     text = Elements(page).text
     assert "threshold strongest place" in text  # the two ends of the scale, and no 0 and 1 of a score
-    assert "where, not how strongly" in text
+    assert "where in the picture the score comes from, not how strongly" in text
     assert "Not the outline of a lesion" in text
     assert "threshold" not in re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]  # values are drawn as they are
+
+
+def test_an_untested_map_is_said_to_show_what_moved_the_score(result):
+    page = Elements(render_page(replace(result, pointing=("Edema",))))
+    says = {b["data-finding"]: b["data-says"] for b in page.all("button") if "data-finding" in b}
+    assert [name for name in says if UNTESTED_MAP not in says[name]] == ["Edema"]
 
 
 def test_maps_of_absent_findings_are_asked_for_and_called_absent(result):
     implied = tuple(replace(f, score=0.2) if f.name == "Lung Opacity" else f for f in result.findings)
     page = Elements(render_page(replace(result, findings=implied)))
     says = {b["data-finding"]: (b["data-present"], b["data-says"]) for b in page.all("button") if "data-finding" in b}
-    assert says["Lung Lesion"] == ("true", "Present: score 0.81, threshold 0.40.")
+    assert says["Lung Lesion"] == ("true", f"Present: score 0.81, threshold 0.40. {UNTESTED_MAP}")
     assert says["Edema"][0] == "false"
     assert says["Edema"][1].startswith("Absent: score 0.12, threshold 0.40.")
     assert "its own score 0.20 is below the threshold 0.40" in says["Lung Opacity"][1]

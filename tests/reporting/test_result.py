@@ -13,7 +13,7 @@ import pytest
 from hilum.errors import CheckpointError, FormatError, Reason
 from hilum.records import NAMES, Assessment
 from hilum.reporting import Failure, ReadResult
-from hilum.reporting.result import digest_of
+from hilum.reporting.result import digest_of, untested_maps
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_the_document_follows_its_schema(validator, result):
     # and the schema is no form that everything fits: a part that is missing, unknown or of another type is refused
     study = data["studies"][0]
     for part in (data, study, study["report"], study["findings"][0], study["timings_s"], data["failures"][0]):
-        for name in set(part) - {"incomplete", "page"}:  # which documents of before lack
+        for name in set(part) - {"incomplete", "page", "gate"}:  # which documents of before lack
             value = part.pop(name)
             assert not validator.is_valid(data), f"{name} is missing"
             part[name] = ["of another type"]
@@ -52,14 +52,15 @@ def test_keys_come_in_the_documented_order(result):
     assert list(data) == ["schema", "studies", "failures", "incomplete"]
     (study,) = data["studies"]
     assert list(study) == [
-        "source", "study_uid", "radiographs", "findings", "findings_source", "report", "prompt", "models", "timings_s",
-        "warnings", "page",
+        "source", "study_uid", "radiographs", "findings", "findings_source", "report", "prompt", "models", "gate",
+        "timings_s", "warnings", "page",
     ]  # fmt: skip
-    assert list(study["radiographs"][0]) == ["file", "view", "height", "width", "spacing_mm", "warnings"]
+    assert list(study["radiographs"][0]) == ["file", "view", "height", "width", "spacing_mm", "warnings", "gate"]
     assert list(study["findings"][0]) == ["name", "score", "probability", "threshold", "present", "assessed"]
     assert list(study["report"]) == ["findings", "impression", "raw", "token_ids"]
-    assert list(study["models"]) == ["expert", "reporter"]
-    assert list(study["timings_s"]) == ["decode", "expert", "vision", "prefill", "generate", "total"]
+    assert list(study["models"]) == ["expert", "reporter", "gate"]
+    assert list(study["timings_s"]) == ["decode", "gate", "expert", "vision", "prefill", "generate", "total"]
+    assert study["gate"] == {"outcome": "pass", "forced": False}
     assert [f["name"] for f in study["findings"]] == list(NAMES)
 
 
@@ -89,7 +90,10 @@ def test_documents_of_before_still_follow_the_schema(validator, result):
     data = document(result)
     assert data["incomplete"] is False
     assert data["studies"][0]["page"] is None
-    del data["incomplete"], data["studies"][0]["page"]
+    (study,) = data["studies"]
+    del data["incomplete"], study["page"], study["gate"], study["models"]["gate"], study["timings_s"]["gate"]
+    for image in study["radiographs"]:
+        del image["gate"]
     assert list(validator.iter_errors(data)) == []
     # where they stand they are what they were
     assert not validator.is_valid(data | {"incomplete": None})
@@ -132,3 +136,13 @@ def test_digest_is_what_sha256sum_gives(tmp_path):
     )
     assert digest_of(digests) == shell.stdout.split()[0]
     assert digest_of({}) is None
+
+
+def test_heat_maps_that_passed_no_test_are_named():
+    (all_of_them,) = untested_maps({"Edema", "Pneumonia"}, ())
+    assert all_of_them.code == "heatmaps_untested"
+    assert all_of_them.message.startswith("The expert's heat maps have not passed")
+    (some,) = untested_maps({"Edema", "Pneumonia"}, ("Edema",))
+    assert "heat maps of Pneumonia have not passed" in some.message
+    assert untested_maps({"Edema"}, ("Edema", "Fracture")) == []
+    assert untested_maps(set(), ()) == []

@@ -22,11 +22,13 @@ from hilum.statistics import (
     ece_bootstrap,
     maximum_f1,
     maximum_youden,
+    mean_ece_bootstrap,
     operating_point,
     platt,
     recalibration,
     reliability,
     wilson,
+    wilson_f1,
 )
 
 RNG = np.random.default_rng(9)
@@ -53,6 +55,22 @@ def test_wilson_equals_scipy(counts, level):
     theirs = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
     assert found.low <= found.estimate <= found.high
+
+
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_f1_has_the_interval_of_the_share_that_it_is_a_function_of(counts):
+    agreed, named = counts
+    found, share = wilson_f1(agreed, named), wilson(agreed, named)
+    assert found.estimate == pytest.approx(agreed / (agreed + (named - agreed) / 2))
+    assert (found.low / (2 - found.low), found.high / (2 - found.high)) == pytest.approx((share.low, share.high))
+    assert found.low <= found.estimate <= found.high
+    assert found.low < found.high
+
+
+def test_f1_of_no_case_is_anything():
+    found = wilson_f1(0, 0)
+    assert math.isnan(found.estimate)
+    assert (found.low, found.high) == (0, 1)
 
 
 def test_wilson_refuses_more_successes_than_trials():
@@ -181,6 +199,39 @@ def test_ece_interval_is_about_the_ece():
     assert right.low == 0 < right.estimate < right.high < wrong.low < wrong.estimate < wrong.high
 
 
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 3), st.sampled_from([1, 5, 60]))
+def test_the_mean_ece_is_the_mean_and_lies_within_its_interval(seed, n_findings, per_patient, n_resamples):
+    rng = np.random.default_rng(seed)
+    resamples = Resamples(np.arange(60) // per_patient, n_resamples=n_resamples, seed=seed)
+    findings = []
+    for _ in range(n_findings):
+        rows = np.sort(rng.choice(60, int(rng.integers(20, 61)), replace=False))
+        score = np.round(rng.random(rows.size) ** 2, int(rng.integers(1, 8)))
+        findings.append((rng.random(rows.size) < score, score, rows))
+    found = mean_ece_bootstrap(findings, resamples, 5)
+    assert found.estimate == pytest.approx(np.mean([reliability(y, s, 5).ece for y, s, _ in findings]))
+    assert found.low <= found.estimate <= found.high
+    assert found.low >= 0
+    assert found.high <= 1
+
+
+def test_the_mean_ece_of_one_finding_is_its_own():
+    rng = np.random.default_rng(5)
+    score = rng.random(80)
+    y, resamples = rng.random(80) < score, Resamples(np.arange(80), n_resamples=50, seed=3)
+    assert mean_ece_bootstrap([(y, score, np.arange(80))], resamples) == ece_bootstrap(y, score, resamples)
+
+
+def test_a_resample_without_a_finding_says_nothing_of_the_mean_ece():
+    resamples = Resamples(np.arange(40), n_resamples=200, seed=2)
+    rows, score = np.arange(40), np.random.default_rng(5).random(40)
+    few = np.array([3, 4])
+    found = mean_ece_bootstrap([(score > 0.5, score, rows), ([0, 1], [0.2, 0.6], few)], resamples)
+    assert 0 < found.n_undefined < 60
+    assert found.low <= found.estimate <= found.high
+
+
 @pytest.mark.slow
 def test_ece_interval_covers_at_least_as_often_as_it_says():
     rng = np.random.default_rng(1)
@@ -206,6 +257,8 @@ def test_ece_interval_covers_at_least_as_often_as_it_says():
         (lambda: recalibration([0, 1, 0], [0.1, 0.2, 0.3], [1, 2]), "each of 3"),
         (lambda: recalibration([0, 1, 0], [0.1, 0.2, 0.3], [1, 1, 1]), "one cluster"),
         (lambda: recalibration([0, 1, 0], [0.1, 0.2, 1.3]), r"within 0\.\.1"),
+        (lambda: mean_ece_bootstrap([], Resamples([1, 2], n_resamples=2, seed=1)), "no finding"),
+        (lambda: ece_bootstrap([1, 0], [0.1, 0.2], Resamples([1, 2, 3], n_resamples=2, seed=1)), "2 cases were given"),
         (lambda: decision_curve([0, 1], [0.1, 0.2], [1.0]), "below 1"),
         (lambda: decision_curve([0, 1], [0.1, 2], [0.5]), r"within 0\.\.1"),
     ],

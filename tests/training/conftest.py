@@ -1,4 +1,5 @@
-"""A small data set of made pictures: a bright disc for Lung Lesion, a bright base for Pleural Effusion."""
+"""A small data set of made pictures (a bright disc for Lung Lesion, a bright base for Pleural Effusion), a made centre
+and a tiny reporter."""
 
 import csv
 from pathlib import Path
@@ -6,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from training.centres import make_centre
+from training.runs import TINY
 
 FINDINGS = ("Lung Lesion", "Pleural Effusion")
 
@@ -34,3 +38,36 @@ def made_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return root
+
+
+@pytest.fixture(scope="session")
+def centre(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of a made centre with lateral pictures and priors: 16 studies to train on, 4 to validate."""
+    return make_centre(tmp_path_factory.mktemp("centre") / "north", "north", lateral=True, priors=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder of the tiny reporter of `training.runs`, untrained; it may be shown three pictures."""
+    from hilum.models.checkpoint import Capabilities, CheckpointInfo, ImageTransform
+    from hilum.models.convert import write_reporter
+    from hilum.models.folders import Folder
+    from hilum.records import View
+    from hilum.training.fresh import fresh_network, write_tokenizer
+    from hilum.training.reporter_recipe import FreshNetwork
+
+    root, sizes = tmp_path_factory.mktemp("tiny"), FreshNetwork(**TINY["model"]["fresh"])
+    (root / "raw").mkdir()
+    (root / "base").mkdir()
+    tokenizer = write_tokenizer(root / "raw", TINY["assessed"], sizes.vocabulary)
+    network = fresh_network(sizes, tokenizer, 0)
+    info = CheckpointInfo(
+        kind="reporter",
+        name="tiny",
+        version="0",
+        prompt_version="hilum/1",
+        image=ImageTransform(size=sizes.image_size),
+        capabilities=Capabilities(views=(View.PA, View.AP, View.LATERAL), max_images=3, prior=True, indication=False),
+    )
+    write_reporter(root / "base", network, Folder(root / "raw", "hilum", network.config, info, tokenizer, None), info)
+    return root / "base"

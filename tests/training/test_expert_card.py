@@ -6,12 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from hilum.corpora.image_table import digest
+from hilum.corpora import open_corpus
+from hilum.corpora.build import BuildOptions, build
 from hilum.errors import DataError
 from hilum.records import NAMES
-from hilum.training.expert import load_recipe
 from hilum.training.expert_card import write_card
+from hilum.training.expert_recipe import ExpertRecipe
 from hilum.training.expert_validation import Judge, from_scores, read_scored
+from hilum.training.recipe import load_recipe
+from training.expert_runs import write_rows
 
 N = 240
 FINDINGS = ("Cardiomegaly", "Edema", "Pleural Effusion")
@@ -23,38 +26,37 @@ def root(tmp_path):
 
     Cardiomegaly's scores say something, Edema's nothing; Pleural Effusion's are its labels but for one in eight.
     """
-    (tmp_path / "images").mkdir()
     rng = np.random.default_rng(5)
-    labels, scores, peer = [], [], []
+    rows, scores, peer = [], [], []
     for i in range(N):
         name, shown = f"{i:03}.png", [bool(rng.random() < 0.4) for _ in FINDINGS]
-        (tmp_path / "images" / name).touch()
-        present = "|".join(n for n, there in zip(FINDINGS, shown, strict=True) if there) or "No Finding"
-        labels.append([name, i // 2, int(rng.integers(20, 80)), "MF"[i % 2], ("PA", "AP")[i % 3 == 0], present])
+        labels = {n: "present" if there else "absent" for n, there in zip(FINDINGS, shown, strict=True)}
+        rows.append({"study": name, "patient": i // 2, "images": [(name, ("PA", "AP")[i % 3 == 0])],
+                     "age": float(rng.integers(20, 80)), "sex": "MF"[i % 2], "labels": labels})  # fmt: skip
         right = shown[2] if i % 8 else not shown[2]
         scores.append(
             [name, i // 2 % 5, 0.3 * shown[0] + 0.6 * rng.random(), rng.random(), 0.5 * right + 0.4 * rng.random()]
         )
         if i < 200:
             peer.append([name, *(round(0.4 * there + 0.5 * rng.random(), 4) for there in shown)])
-    for file, head, rows in (
-        ("labels.csv", ["image", "patient_id", "age_years", "sex", "view", "chexpert_labels"], labels),
+    write_rows(tmp_path, rows)
+    for file, head, lines in (
         ("scores.csv", ["image", "fold", *FINDINGS], scores),
-        ("chexnet_probabilities.csv", ["image", "prob_Cardiomegaly", "prob_Edema", "prob_Effusion"], peer),
+        ("peer.csv", ["image", "prob_Cardiomegaly", "prob_Edema", "prob_Effusion"], peer),
     ):
         with (tmp_path / file).open("w", newline="") as stream:
-            csv.writer(stream).writerows([head, *rows])
+            csv.writer(stream).writerows([head, *lines])
     return tmp_path
 
 
 @pytest.fixture
 def recipe(repository, root):
     changes = {
-        "data.root": str(root),
-        "targets.assessed": json.dumps(FINDINGS),
+        "data.0.manifest": str(root),
+        "peer.table": str(root / "peer.csv"),
         "validation.resamples": "200",
     }
-    return load_recipe(repository / "recipes" / "expert-starter.toml", changes)
+    return load_recipe(repository / "recipes" / "expert-starter.toml", ExpertRecipe, changes)
 
 
 @pytest.fixture
@@ -63,9 +65,10 @@ def before(root, recipe):
     return {
         "schema": "hilum.expert_validation/1",
         "recipe": recipe.model_dump(mode="json", exclude_none=True),
-        "table_sha256": digest(root / "labels.csv"),
-        "threads": 1,
-        "torch": "2.13.0",
+        "minimum_age_years": 18.0,
+        "folds": 5,
+        "cases_sha256": read_scored(recipe, root / "scores.csv")[0].digest(),
+        "made_with": {"threads": 1},
         "leave_one_source_out": {},
     }
 
@@ -86,7 +89,9 @@ def test_operating_points_are_cross_fitted(result, recipe, root):
     # a threshold is chosen without the labels of the fold that it is applied to
     data, found = read_scored(recipe, root / "scores.csv")
     data.labels[found.fold == 2] ^= True
-    turned = Judge(data, found, recipe).cross_fitted_points(data.in_peer)["Cardiomegaly"]["fold_thresholds"]
+    turned = Judge(data, found, resamples=200, seed=0).cross_fitted_points(data.in_peer)["Cardiomegaly"][
+        "fold_thresholds"
+    ]
     kept = fitted["Cardiomegaly"]["fold_thresholds"]
     assert turned[2] == kept[2]
     assert sum(a != b for a, b in zip(turned, kept, strict=True)) >= 1
@@ -94,7 +99,7 @@ def test_operating_points_are_cross_fitted(result, recipe, root):
 
 def test_cross_fitted_points_do_not_flatter_noise(recipe, root):
     data, found = read_scored(recipe, root / "scores.csv")
-    judge = Judge(data, found, recipe)
+    judge = Judge(data, found, resamples=200, seed=0)
     every = np.ones(N, dtype=bool)
     column = NAMES.index("Cardiomegaly")
     gaps = []
@@ -139,13 +144,27 @@ def test_the_card_says_what_flatters(result, tmp_path):
         assert words in text, words
 
 
-def test_another_table_or_missing_scores_are_refused(recipe, root, before):
-    with pytest.raises(DataError, match=r"labels\.csv"):
-        from_scores(recipe, root / "scores.csv", before | {"table_sha256": "0" * 64}, tries=None)
+def test_other_studies_or_missing_scores_are_refused(recipe, root, before):
+    with pytest.raises(DataError, match="expected 000000000000"):
+        from_scores(recipe, root / "scores.csv", before | {"cases_sha256": "0" * 64}, tries=None)
     lines = (root / "scores.csv").read_text().splitlines()
     (root / "scores.csv").write_text("\n".join(lines[:-1]))
     with pytest.raises(DataError, match=r"239\.png"):
         from_scores(recipe, root / "scores.csv", before, tries=None)
+
+
+def test_a_masked_label_counts_nowhere(recipe, root):
+    """What is masked may be anything: neither areas nor thresholds nor counts move."""
+    data, found = read_scored(recipe, root / "scores.csv")
+    column = NAMES.index("Cardiomegaly")
+    data.known[::3, column] = False
+    data.labels[~data.known] = False
+    judge = Judge(data, found, resamples=50, seed=0)
+    every = np.ones(N, dtype=bool)
+    first = judge.part(every), judge.cross_fitted_points(every), judge.verdicts(), judge.reliability(every)
+    found.scores[::3, column] = 1 - found.scores[::3, column]
+    again = judge.part(every), judge.cross_fitted_points(every), judge.verdicts(), judge.reliability(every)
+    assert first == again
 
 
 @pytest.mark.shared
@@ -153,8 +172,15 @@ def test_the_committed_card_is_made_from_the_committed_scores(repository, shared
     """Intervals need 2,000 resamples and half a minute; what does not depend on them is compared."""
     cards = repository / "docs" / "cards"
     committed = json.loads((cards / "starter-expert.json").read_text())
-    changes = {"data.root": str(shared / "data" / "nih_chestxray14"), "validation.resamples": "5"}
-    recipe = load_recipe(repository / "recipes" / "expert-starter.toml", changes)
+    pictures = shared / "data" / "nih_chestxray14"
+    corpus = open_corpus("site", pictures, config=repository / "recipes" / "nih-shared.toml")
+    build(corpus, pictures, tmp_path / "nih", BuildOptions(workers=1))
+    changes = {
+        "data.0.manifest": str(tmp_path / "nih"),
+        "peer.table": str(pictures / "chexnet_probabilities.csv"),
+        "validation.resamples": "5",
+    }
+    recipe = load_recipe(repository / "recipes" / "expert-starter.toml", ExpertRecipe, changes)
     made = from_scores(recipe, cards / "starter-expert-scores.csv", committed, tries=committed["tries"])
 
     def fixed(value):
@@ -162,7 +188,7 @@ def test_the_committed_card_is_made_from_the_committed_scores(repository, shared
             return {k: fixed(v) for k, v in value.items() if "n_resamples" not in value or k == "estimate"}
         return value
 
-    same = {key: fixed(value) for key, value in made.items() if key != "recipe"}
-    assert same == {key: fixed(value) for key, value in committed.items() if key != "recipe"}
+    same = {key: fixed(value) for key, value in made.items() if key not in ("recipe", "resamples")}
+    assert same == {key: fixed(value) for key, value in committed.items() if key not in ("recipe", "resamples")}
     write_card(tmp_path / "card.md", committed)
     assert (tmp_path / "card.md").read_text() == (cards / "starter-expert.md").read_text()

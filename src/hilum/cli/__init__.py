@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from hilum._version import __version__
-from hilum.cli import corpus, evaluate, label, models, predict, read, train
+from hilum.cli import ablate, adapt, corpus, evaluate, label, models, predict, read, reproduce, train
 from hilum.errors import HilumError, UsageError
 
 app = typer.Typer(
@@ -32,9 +32,12 @@ app.command("read")(read.read)
 app.command("label")(label.label)
 app.command("predict")(predict.predict)
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(ablate.app, name="ablate")
+app.add_typer(adapt.app, name="adapt")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(corpus.app, name="corpus")
+app.command("reproduce")(reproduce.reproduce)
 
 
 def _version(wanted: bool) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from hilum.cli.stopping import ending_on_sigterm, goes_on
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make manifests of corpora, and check them.")
 
@@ -74,9 +75,7 @@ def build(
     Reports that are missing, and an official split, must be done without in so many words (--no-reports, --shares).
     open_i and nih_chestxray14 take none of --config, --labels, --reports and --pictures.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from hilum.cli.progress import counting
     from hilum.corpora import open_corpus
     from hilum.corpora.build import BuildOptions
     from hilum.corpora.build import build as build_manifest
@@ -96,9 +95,8 @@ def build(
         choices={choice: str(value) for choice, value in choices.items() if value is not None},
     )
     corpus = open_corpus(name, root, config=config, **choices)
-    with goes_on(), Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("studies", total=None)
-        result = build_manifest(corpus, root, out, options, lambda done, n: bar.update(task, completed=done, total=n))
+    with goes_on(), counting("studies") as progress:
+        result = build_manifest(corpus, root, out, options, progress)
         faults = check_manifest(result.manifest)
         page = qc_page(result.manifest, corpus.about, result.counts, result.examples, faults, result.split)
         (out / "qc.html").write_text(page, encoding="utf-8")
@@ -144,9 +142,7 @@ def check(
     Of published corpora examples are named; of a hospital's own export, whose ids may be patients', only if asked for.
     Exit status: 0 nothing found, 3 something found.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from hilum.cli.progress import counting
     from hilum.corpora import published
     from hilum.corpora.manifest import check_manifest, read_manifest
     from hilum.corpora.readable import unreadable_images
@@ -156,9 +152,8 @@ def check(
     named = examples or published(table["corpus"].unique())
     faults = check_manifest(table, images=images or read_images)
     if read_images:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("pictures", total=None)
-            faults += unreadable_images(table, progress=lambda done, n: bar.update(task, completed=done, total=n))
+        with counting("pictures") as progress:
+            faults += unreadable_images(table, progress=progress)
     for fault in faults:
         typer.echo(f"{fault.code}: {fault.n}" + named * f" ({printable_name(', '.join(fault.examples))})")
     if not faults:
@@ -268,7 +263,7 @@ def deidentify(
         write_key(make_key, secret)  # after all that refuses, or the mended command would find that its key exists
     counts: Counter[str] = Counter()
     try:
-        with progress_bar(Console(stderr=True), outcomes.n_files) as bar:
+        with ending_on_sigterm(), progress_bar(Console(stderr=True), outcomes.n_files) as bar:
             for outcome in outcomes:
                 not_written.add(outcome)
                 counts[outcome.kind] += 1
@@ -378,16 +373,6 @@ def pseudonymise(
             printable_name(f"Kept as they are, not searched for names: {', '.join(done.kept)}. Read some."), err=True
         )
     raise typer.Exit(3 if done.without_patient else 0)
-
-
-@contextmanager
-def goes_on() -> Iterator[None]:
-    """Ctrl-C ends the command with what there is to know: nothing is lost."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("hilum: stopped. The same command goes on where it stopped.", err=True)
-        raise typer.Exit(130) from None
 
 
 def _key(key: Path | None, make_key: Path | None) -> bytes:

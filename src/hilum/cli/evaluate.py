@@ -8,81 +8,131 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hilum.cli import judging_options as options
+from hilum.cli.judging_options import Section as Section
+from hilum.cli.read import Device, Precision
+
 if TYPE_CHECKING:
     from hilum.evaluation.card import Card
+    from hilum.reporting import ReadSettings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Judge predictions, and compare the cards.")
 
 
-class Section(StrEnum):
-    """Which sections are judged."""
-
-    BOTH = "both"
-    FINDINGS = "findings"
-    IMPRESSION = "impression"
-
-
-References = Annotated[
-    Path, typer.Option(metavar="FILE", help="What radiologists wrote: a manifest, or JSONL, CSV or Parquet.")
-]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="The folder for card.html, card.json and the tables.")]
-Split = Annotated[str | None, typer.Option(help="Only these rows of the references: train, validate or test.")]
-System = Annotated[str | None, typer.Option(metavar="NAME", help="What the system is called on the card.")]
-Resamples = Annotated[int, typer.Option(min=100, metavar="N", help="Bootstrap resamples of patients.")]
-Seed = Annotated[int, typer.Option(help="Of resampling and tests.")]
-
-
 @app.command()
 def reports(
-    references: References,
-    predictions: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="One row per study, as `hilum predict` writes; a missing text is empty."),
-    ],
-    out: Out,
-    baseline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Another system's predictions of the same studies.")
-    ] = None,
-    split: Split = None,
-    sections: Annotated[Section, typer.Option(help="Which sections are judged.")] = Section.BOTH,
-    training: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Reports of the training set, for the floors; a manifest gives its train split."
-        ),
-    ] = None,
-    system: System = None,
-    resamples: Resamples = 1000,
-    permutations: Annotated[int, typer.Option(min=100, metavar="N", help="Of the test against --baseline.")] = 10_000,
-    seed: Seed = 20261124,
-    meteor: Annotated[bool, typer.Option("--meteor/--no-meteor", help="METEOR takes Java and minutes.")] = True,
+    out: options.Out,
+    references: options.References = None,
+    predictions: options.Predictions = None,
+    baseline: options.Baseline = None,
+    split: options.Split = None,
+    sections: options.Sections = options.Section.BOTH,
+    training: options.Training = None,
+    images: options.Images = None,
+    model: options.Model = None,
+    manifest: options.ReadManifest = None,
+    expert: options.Expert = None,
+    no_expert: options.NoExpert = False,
+    precision: options.Weights = None,
+    max_new_tokens: options.MaxNewTokens = None,
+    overwrite: options.Overwrite = False,
+    device: options.RunOn = Device.AUTO,
+    chexbert: options.CheXbert = None,
+    chexbert_tokenizer: options.CheXbertTokenizer = None,
+    bertscore: options.BERTScore = None,
+    bertscore_layer: options.BERTScoreLayer = None,
+    bertscore_idf: options.BERTScoreIdf = False,
+    bertscore_baseline: options.BERTScoreBaseline = None,
+    radgraph: options.RadGraph = None,
+    radgraph_encoder: options.RadGraphEncoder = None,
+    radgraph_type: options.RadGraphType = None,
+    radcliq: options.RadCliQ = None,
+    radcliq_idf: options.RadCliQIdf = True,
+    green: options.Green = None,
+    ratescore: options.RaTEScore = None,
+    ratescore_encoder: options.RaTEScoreEncoder = None,
+    ratescore_matrix: options.RaTEScoreMatrix = options.Matrix.LONG,
+    system: options.System = None,
+    resamples: options.Resamples = 1000,
+    permutations: options.Permutations = 10_000,
+    seed: options.Seed = 20261124,
+    meteor: options.Meteor = True,
 ) -> None:
     """Judge drafts against the reports of radiologists.
 
     Every number comes with its 95 % interval and its convention, beside the floors of systems that do not look at the
-    picture. Nothing leaves this machine.
+    picture. The drafts are --predictions, or a reporter writes them first (--model), into --out, where a run that was
+    stopped goes on. Learned metrics need their networks as files. Nothing leaves this machine. Exit status 3: the card
+    is made, and some studies could not be read by --model; they count as drafts that say nothing.
     """
     from dataclasses import replace
 
+    from hilum.cli.predict import write_drafts
     from hilum.evaluation.intervals import Resampling
-    from hilum.evaluation.pairs import read_pairs, read_training
-    from hilum.evaluation.printed.output import digests, write_card
-    from hilum.evaluation.reports.judge import JudgeOptions, judge_reports
+    from hilum.evaluation.learned import LearnedPaths
+    from hilum.evaluation.printed.output import write_card
+    from hilum.evaluation.reports.run import Asked, prepare
 
-    pairs = read_pairs(references, predictions, sections=sections.value, split=split)
-    other = read_pairs(references, baseline, sections=sections.value, split=split) if baseline else None
-    files = {"references": references, "predictions": predictions, "baseline": baseline, "training": training}
-    options = JudgeOptions(
-        system=system or predictions.stem,
-        baseline=baseline.stem if baseline else "baseline",
-        resampling=replace(Resampling(), n_resamples=resamples, n_permutations=permutations, seed=seed),
-        training=tuple(read_training(training, sections=sections.value)) if training else (),
-        with_meteor=meteor,
-        provenance={"files": digests(files), "split": split},
-    )
+    settings = _settings(model, manifest, expert, no_expert, device, precision, max_new_tokens, overwrite)
+    learned = LearnedPaths(
+        chexbert=chexbert, chexbert_tokenizer=chexbert_tokenizer,
+        bertscore=bertscore, bertscore_layer=bertscore_layer, bertscore_idf=bertscore_idf,
+        bertscore_baseline=bertscore_baseline,
+        radgraph=radgraph, radgraph_encoder=radgraph_encoder, radgraph_type=radgraph_type,
+        radcliq=radcliq, radcliq_idf=radcliq_idf,
+        green=green,
+        ratescore=ratescore, ratescore_encoder=ratescore_encoder, ratescore_matrix=ratescore_matrix.value,
+    )  # fmt: skip
+    asked = Asked(
+        out=out, references=references, predictions=predictions, model=settings, manifest=manifest, images=images,
+        baseline=baseline, training=training, split=split, sections=sections.value, learned=learned,
+        device=device.value, system=system, with_meteor=meteor,
+        how=replace(Resampling(), n_resamples=resamples, n_permutations=permutations, seed=seed),
+    )  # fmt: skip
+    ready = prepare(asked)
+    failed = 0
+    if ready.drafting is not None and settings is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        failed = write_drafts(ready.drafting.rows, ready.predictions, settings, overwrite=overwrite)
     with _telling() as tell:
-        card = judge_reports(pairs, options, baseline=other, progress=tell)
+        card = ready.judge(tell)
     _written(write_card(card, out), card)
+    raise typer.Exit(3 if failed else 0)
+
+
+def _settings(
+    model: str | None,
+    manifest: Path | None,
+    expert: str | None,
+    no_expert: bool,
+    device: Device,
+    precision: Precision | None,
+    max_new_tokens: int | None,
+    overwrite: bool,
+) -> ReadSettings | None:
+    """How the model reads; None without one, where none of its options may be given."""
+    from dataclasses import replace
+
+    from hilum.errors import UsageError
+    from hilum.reporting import ReadSettings
+
+    if model is None:
+        own = {
+            "--manifest": manifest, "--expert": expert, "--no-expert": no_expert, "--precision": precision,
+            "--max-new-tokens": max_new_tokens, "--overwrite": overwrite,
+        }  # fmt: skip
+        if given := [name for name, value in own.items() if value]:
+            raise UsageError(
+                f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for --model, which is not given."
+            )
+        return None
+    settings = ReadSettings(
+        model=model,
+        expert=None if no_expert else expert or "starter",
+        device=device.value,
+        precision=precision.value if precision else None,
+    )
+    return settings if max_new_tokens is None else replace(settings, max_new_tokens=max_new_tokens)
 
 
 def _telling() -> Any:
@@ -136,11 +186,11 @@ def findings(
     predictions: Annotated[
         Path, typer.Option(metavar="FILE", help="Scores: what `hilum predict` wrote, or a table with a column each.")
     ],
-    out: Out,
+    out: options.Out,
     labels: Annotated[
         str | None, typer.Option(help="Of a manifest: published_labels or text_labels; the first that there is.")
     ] = None,
-    split: Split = None,
+    split: options.Split = None,
     uncertain: Annotated[Uncertain, typer.Option(help="What an uncertain label counts as.")] = Uncertain.EXCLUDED,
     not_mentioned: Annotated[
         NotMentioned, typer.Option(help="What a finding that is not mentioned counts as.")
@@ -162,9 +212,9 @@ def findings(
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show the most confident errors with their pictures.")
     ] = False,
-    system: System = None,
-    resamples: Resamples = 1000,
-    seed: Seed = 20261124,
+    system: options.System = None,
+    resamples: options.Resamples = 1000,
+    seed: options.Seed = 20261124,
 ) -> None:
     """Judge scores of findings against labels.
 
@@ -172,6 +222,7 @@ def findings(
     """
     from dataclasses import replace
 
+    from hilum.corpora.outputs import check_folder
     from hilum.errors import UsageError
     from hilum.evaluation.findings.cases import LabelRule
     from hilum.evaluation.findings.gallery import build_gallery
@@ -186,6 +237,7 @@ def findings(
         raise UsageError("Give --validation-references and --validation-predictions together.")
     if thresholds is not None and validation_references is not None:
         raise UsageError("Give --thresholds, or a validation set to choose them on, not both.")
+    check_folder(out)
     rule = LabelRule(uncertain.value, not_mentioned.value, closed_upward)
     studies = read_scored(references, predictions, labels=labels, split=split)
     fixed = read_thresholds(thresholds) if thresholds else None
@@ -228,11 +280,14 @@ def compare(
     ] = None,
 ) -> None:
     """Put cards side by side; ranks only numbers that were made the same way on the same studies."""
+    from hilum.corpora.outputs import check_folder
     from hilum.evaluation.card import read_card
     from hilum.evaluation.printed.league import compare as side_by_side
     from hilum.evaluation.printed.league import league_text
     from hilum.evaluation.printed.output import write_league
 
+    if out:
+        check_folder(out)
     league = side_by_side([read_card(path) for path in cards])
     typer.echo(league_text(league))
     if out:
@@ -242,19 +297,28 @@ def compare(
 
 @app.command()
 def card(
-    checkpoint: Annotated[str, typer.Argument(metavar="DIR", help="The bundled expert: starter, or its folder.")],
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="MODEL", help="starter-expert, starter-reporter, or a folder of either kind.")
+    ],
     data: Annotated[
         Path, typer.Option(metavar="DIR", help="NIH pictures with labels.csv and chexnet_probabilities.csv.")
     ],
     scores: Annotated[
         Path, typer.Option(metavar="FILE", help="Scores of each picture by the network that never saw its patient.")
     ],
-    out: Out,
+    out: options.Out,
+    expert: Annotated[
+        str, typer.Option(metavar="DIR", help="Whose thresholds put findings in a reporter's prompt.")
+    ] = "starter",
 ) -> None:
-    """Make the report card of the bundled expert anew, beside a published classifier on the same pictures."""
-    from hilum.evaluation.printed.output import write_card
-    from hilum.evaluation.starters.expert import starter_expert_card
-    from hilum.models.expert import STARTER
+    """Make the report card of a bundled model anew, or of one that was trained by its recipe.
 
-    made = starter_expert_card(data, scores, STARTER if checkpoint == "starter" else Path(checkpoint))
-    _written(write_card(made, out), made)
+    An expert stands beside a published classifier on the same pictures. A reporter is judged on the patients that its
+    training left out, with the expert's findings in its prompt and without; no radiologist wrote its references.
+    """
+    from hilum.evaluation.printed.output import write_card, write_texts
+    from hilum.evaluation.starters.make import make_card
+
+    with _telling() as tell:
+        made, beside = make_card(checkpoint, data, scores, expert=expert, progress=tell)
+    _written(write_card(made, out) + write_texts(beside, out), made)

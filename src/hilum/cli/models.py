@@ -120,6 +120,7 @@ def _describe(info: CheckpointInfo) -> None:
         ("indication", _YES_NO[able.indication] if info.kind == "reporter" else ""),
         ("language", able.language if info.kind == "reporter" else ""),
         ("youngest patient", "not stated" if able.min_age_years is None else f"{able.min_age_years:g} years"),
+        ("heat maps point", (", ".join(able.pointing) or "not tested, or not passed") if info.kind == "expert" else ""),
         ("grey values", able.intensity.replace("_", " ")),
         ("prompt", info.prompt_version or ""),
         ("input", f"{info.input_size} px" if info.input_size else ""),

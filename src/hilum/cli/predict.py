@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hilum.cli.corpus import Overwrite, goes_on
+from hilum.cli.corpus import Overwrite
 from hilum.cli.read import Device, Precision
+from hilum.cli.stopping import goes_on
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from hilum.reporting import ReadSettings
 
 
 def predict(
@@ -26,15 +32,11 @@ def predict(
     """Write scores and a draft for every study of a split: what judging starts from.
 
     A run that was stopped goes on when the same command is given again; one that is done already is not done again. A
-    study that cannot be read is a row that says why. Exit status: 0 all read, 3 some failed, 130 interrupted.
+    study that cannot be read is a row that says why. Exit status: 0 all read, 3 some failed, 130 or 143
+    interrupted or terminated.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from hilum.corpora.manifest import of_split, read_manifest
     from hilum.reporting import ReadSettings
-    from hilum.reporting.predict import finished
-    from hilum.reporting.predict import predict as run
 
     rows = of_split(read_manifest(manifest), split)
     settings = ReadSettings(
@@ -44,18 +46,21 @@ def predict(
         precision=precision.value if precision else None,
         max_new_tokens=max_new_tokens,
     )
+    failed = write_drafts(rows, out, settings, overwrite=overwrite)
+    raise typer.Exit(3 if failed else 0)
+
+
+def write_drafts(rows: pl.DataFrame, out: Path, settings: ReadSettings, *, overwrite: bool) -> int:
+    """Write the rows of a run that is not done yet, and say how it went; returns how many studies failed."""
+    from hilum.cli.progress import counting
+    from hilum.reporting.predict import finished
+    from hilum.reporting.predict import predict as run
+
     result = None if overwrite else finished(rows, out, settings)
     said = f"{out} is done already" if result is not None else f"Written to {out}"
     if result is None:
-        with goes_on(), Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("studies", total=rows.height)
-            result = run(
-                rows,
-                out,
-                settings,
-                overwrite=overwrite,
-                progress=lambda done, n: bar.update(task, completed=done, total=n),
-            )
-    failed = result["failed"].drop_nulls().len()
+        with goes_on(), counting("studies") as progress:
+            result = run(rows, out, settings, overwrite=overwrite, progress=progress)
+    failed: int = result["failed"].drop_nulls().len()
     typer.echo(f"{said}: {result.height} studies, {failed} of them failed.", err=True)
-    raise typer.Exit(3 if failed else 0)
+    return failed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import signal
 import sys
 from dataclasses import replace
 from enum import StrEnum
@@ -14,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hilum.reporting import Plan, Reader, StudyResult
 
 
@@ -56,6 +53,8 @@ def read(
     expert: Annotated[
         str, typer.Option(help="The classifier: starter, a checkpoint folder, or txrv:NAME@FILE.")
     ] = "starter",
+    gate: Annotated[str, typer.Option(help="The input gate: starter, or a checkpoint folder.")] = "starter",
+    force: Annotated[bool, typer.Option("--force", help="Also read what the input gate abstains from.")] = False,
     no_expert: Annotated[bool, typer.Option("--no-expert", help="The reporter reads the image alone.")] = False,
     findings: Annotated[
         str | None,
@@ -93,9 +92,11 @@ def read(
 ) -> None:
     """Read chest radiographs and print findings and a draft report for each study.
 
-    DICOM files with one Study Instance UID are one study; any other picture is a study of its own. Results stand on
-    standard output, everything else on standard error. Exit status: 0 all read, 1 could not start, 2 wrong usage, 3
-    some failed (the others are done and printed), 130 or 143 interrupted or terminated (report.json says "incomplete").
+    DICOM files with one Study Instance UID are one study; any other picture is a study of its own. The input gate says
+    of each picture whether it is what the models were made for; a study from which it abstains gets no draft. Results
+    stand on standard output, everything else on standard error. Exit status: 0 all read, 1 could not start, 2 wrong
+    usage, 3 some failed or were abstained from (the others are done and printed), 130 or 143 interrupted or terminated
+    (report.json says "incomplete").
     """
     from hilum.errors import UsageError
     from hilum.imaging import Limits, example_path
@@ -107,6 +108,8 @@ def read(
     settings = ReadSettings(
         model=model,
         expert=None if no_expert else expert,
+        gate=gate,
+        force=force,
         findings=None if findings is None else tuple(name for name in findings.split(",") if name.strip()),
         indication=indication,
         prior=prior,
@@ -130,8 +133,9 @@ def read(
 
 
 def _run(reader: Reader, plan: Plan, output: Format, out: Path | None) -> bool:
-    """Read, print and write as results come; True if nothing failed."""
+    """Read, print and write as results come; True if nothing failed and the gate abstained from nothing."""
     from hilum.cli.progress import progress_bar
+    from hilum.cli.stopping import ending_on_sigterm
     from hilum.pages import printable_name
     from hilum.reporting import Failure, OutputFolder, ReadResult, render_page
     from hilum.reporting.text import console_for, print_failure, print_study
@@ -143,7 +147,7 @@ def _run(reader: Reader, plan: Plan, output: Format, out: Path | None) -> bool:
     if output is Format.HTML and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as the page says of itself
     # a library that prints must not spoil the results
-    with _ending_on_sigterm(), contextlib.redirect_stdout(sys.stderr), progress_bar(errors, sum(map(len, plan))) as bar:
+    with ending_on_sigterm(), contextlib.redirect_stdout(sys.stderr), progress_bar(errors, sum(map(len, plan))) as bar:
         try:
             for outcome in reader.run(plan):
                 with bar.aside(reader.files_done):
@@ -174,19 +178,4 @@ def _run(reader: Reader, plan: Plan, output: Format, out: Path | None) -> bool:
     if folder:
         name = printable_name(str(out))
         errors.print(f"Written to {name}: report.json, and a page and a text for each study ({len(done)} read).")
-    return not failures
-
-
-@contextlib.contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does, with what is done kept; the exit status is 143."""
-
-    def end(number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # the end must not be interrupted by a second one
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return not failures and all(study.report is not None for study in done)

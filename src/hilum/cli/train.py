@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from hilum.cli.progress import training_view
+from hilum.cli.stopping import goes_on
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train models from recipes, and measure them.")
 
@@ -15,67 +19,87 @@ Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make.")]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as data.root=DIR; may be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as optimiser.seed=1; may be repeated."),
 ]
 
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+
 
 @app.command()
-def expert(
+def expert(recipe: Recipe, out: Out, changes: Changes = None, device: Device = "auto") -> None:
+    """An expert classifier: the checkpoint, out-of-fold scores for training a reporter, and its figures.
+
+    The same command again goes on where it was stopped; under torchrun it runs on several processes.
+    """
+    with _training_packages():
+        from hilum.training.expert import train_expert
+        from hilum.training.expert_recipe import ExpertRecipe
+        from hilum.training.recipe import load_recipe
+
+    settings = load_recipe(recipe, ExpertRecipe, _overrides(changes))
+    with goes_on(), training_view() as show:
+        info = train_expert(settings, out, device=device, progress=show)
+    if os.environ.get("RANK", "0") == "0":
+        _written(out / "checkpoint", f": {info.name} {info.version}; the run's page is {out / 'index.html'}")
+
+
+@app.command()
+def stage1(recipe: Recipe, out: Out, changes: Changes = None, device: Device = "auto") -> None:
+    """Stage 1 of a reporter: basic diagnosis and reporting.
+
+    From Janus-Pro, or from nothing at the starter's size. The same command again goes on where it was stopped; under
+    torchrun it runs on several processes.
+    """
+    _stage("stage1", recipe, out, changes, device)
+
+
+@app.command()
+def stage2(recipe: Recipe, out: Out, changes: Changes = None, device: Device = "auto") -> None:
+    """Stage 2 of a reporter: adaptation to several centres, from a checkpoint of stage 1."""
+    _stage("stage2", recipe, out, changes, device)
+
+
+@app.command()
+def stage3(recipe: Recipe, out: Out, changes: Changes = None, device: Device = "auto") -> None:
+    """Stage 3 of a reporter: the style of one hospital, from a checkpoint of an earlier stage."""
+    _stage("stage3", recipe, out, changes, device)
+
+
+def _stage(
+    stage: Literal["stage1", "stage2", "stage3"], recipe: Path, out: Path, changes: list[str] | None, device: str
+) -> None:
+    with _training_packages():
+        from hilum.training.recipe import load_recipe
+        from hilum.training.reporter_recipe import ReporterRecipe
+        from hilum.training.run import train_reporter
+
+    settings = load_recipe(recipe, ReporterRecipe, _overrides(changes))
+    with goes_on(), training_view(settings.optimiser.steps) as show:
+        info = train_reporter(stage, settings, out, device=device, progress=show)
+    if os.environ.get("RANK", "0") == "0":
+        _written(out / "checkpoint", f": {info.name} {info.version}; the run's page is {out / 'index.html'}")
+
+
+@app.command()
+def gate(
     recipe: Recipe,
     out: Out,
     changes: Changes = None,
-    cross_validate: Annotated[
-        bool, typer.Option("--cross-validate", help="Write out-of-fold scores and figures instead of a checkpoint.")
-    ] = False,
+    expert: Annotated[
+        str, typer.Option(help="The expert whose features it looks at: starter, or a checkpoint folder.")
+    ] = "starter",
+    card: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Also write its card here, and the numbers beside it.")
+    ] = None,
 ) -> None:
-    """Train an expert classifier and write its checkpoint folder."""
+    """Fit an input gate, judge it on patients it never saw, and write its checkpoint folder."""
     with _training_packages():
-        from hilum.training import expert as training
+        from hilum.training import gate as training
 
-    settings = training.load_recipe(recipe, _overrides(changes))
-    work = training.cross_validate if cross_validate else training.train_expert
-    work(settings, out, _report)
-    _written(out)
-
-
-@app.command()
-def stage1(recipe: Recipe, out: Out, changes: Changes = None) -> None:
-    """Train a fresh reporter on labelled pictures and the sentence grammar, and write its checkpoint folder."""
-    with _training_packages():
-        from hilum.training.recipe import Stage1Recipe, load_recipe
-        from hilum.training.stage1 import train_stage1
-
-    info = train_stage1(load_recipe(recipe, Stage1Recipe, _overrides(changes)), out, _report)
+    info = training.train_gate(
+        training.load_recipe(recipe, _overrides(changes)), out, expert=expert, card_file=card, progress=_report
+    )
     _written(out, f": {info.name} {info.version}")
-
-
-@app.command()
-def arms(
-    recipe: Recipe,
-    out: Out,
-    scores: Annotated[Path, typer.Option(metavar="CSV", help="The expert's out-of-fold scores (--cross-validate).")],
-    model: Annotated[str, typer.Option(help="The reporter trained with RECIPE.")] = "starter",
-    expert: Annotated[str, typer.Option(help="The expert, for its thresholds.")] = "starter",
-    changes: Changes = None,
-) -> None:
-    """Measure whether the prompt or the picture moves a reporter's text; writes arms.json and arms.md."""
-    import json
-
-    from hilum.models.expert import load_expert
-    from hilum.models.janus import load_reporter
-
-    with _training_packages():
-        from hilum.training.arms import as_json, as_markdown, run_arms
-        from hilum.training.recipe import Stage1Recipe, load_recipe
-
-    settings = load_recipe(recipe, Stage1Recipe, _overrides(changes))
-    reporter = load_reporter(model)
-    found = run_arms(reporter, settings, scores, load_expert(expert).info)
-    out.mkdir(parents=True, exist_ok=True)
-    document = json.dumps(as_json(found), indent=1, allow_nan=False)
-    (out / "arms.json").write_text(document + "\n", encoding="utf-8")
-    (out / "arms.md").write_text(as_markdown(found, reporter.info), encoding="utf-8")
-    _written(out)
 
 
 @contextmanager
@@ -107,6 +131,6 @@ def _written(out: Path, what: str = "") -> None:
     typer.echo(printable_name(f"Written to {out}{what}."))
 
 
-def _report(state: dict[str, float]) -> None:
+def _report(state: Mapping[str, float]) -> None:
     """One line of progress on standard error."""
     typer.echo(", ".join(f"{name} {value:.4g}" for name, value in state.items()), err=True)

@@ -48,12 +48,12 @@ from typing import Any
 from hilum.corpora import CORPORA
 from hilum.corpora.contract import SPLITS, About, CorpusImage, CorpusStudy, Dropped, Split
 from hilum.corpora.reports import split_sections
-from hilum.corpora.site_settings import read_settings
+from hilum.corpora.site_settings import Labels, read_settings
 from hilum.corpora.tables import age_in_years, digest, label_states, read_rows
-from hilum.errors import DataError
+from hilum.errors import DataError, UsageError
 from hilum.imaging.decoder import Decoder  # not by way of the package, whose names for type checkers lead to pydicom
 from hilum.imaging.folders import find_images
-from hilum.records import LabelState, View
+from hilum.records import LabelState, View, finding
 
 CONFIG = "site.toml"
 
@@ -170,7 +170,8 @@ class Site:
         table, settings = self._settings.table, self._settings
         wanted = list(settings.columns.model_dump(exclude_none=True).values())
         wanted += [name for name in (settings.images.column, settings.images.study_uid) if name]
-        wanted += settings.labels.columns.values() if settings.labels else []
+        if settings.labels:
+            wanted += [*settings.labels.columns.values(), *filter(None, [settings.labels.listed])]
         try:
             for row in read_rows(
                 self._table,
@@ -228,9 +229,12 @@ class Site:
         """The labels of a row that has any."""
         if self._settings.labels is None:
             return
-        declared = {cell: _CELLS[state] for cell, state in self._settings.labels.values.items()}
-        cells = {name: row[column] for name, column in self._settings.labels.columns.items()}
-        states = label_states({name: declared.get(cell, cell) for name, cell in cells.items()})
+        if self._settings.labels.listed:
+            states = _listed(row[self._settings.labels.listed], self._settings.labels)
+        else:
+            declared = {cell: _CELLS[state] for cell, state in self._settings.labels.values.items()}
+            cells = {name: row[column] for name, column in self._settings.labels.columns.items()}
+            states = label_states({name: declared.get(cell, cell) for name, cell in cells.items()})
         if states is None:
             yield Dropped("value", "unknown_label_value", study)
         elif states:
@@ -365,6 +369,18 @@ class _Cells:
                     f"None of the {n} values of column {self._columns[what]} in {self._table} {_EXPECTED[what]} of "
                     f"{self._config}."
                 )
+
+
+def _listed(cell: str, settings: Labels) -> dict[str, LabelState] | None:
+    """The labels of a cell that lists what is present; empty if nobody labelled it, None if it lists no finding."""
+    written = [part.strip() for part in cell.split(settings.separator) if part.strip()]
+    try:
+        present = {finding(part).name for part in written}
+    except UsageError:
+        return None
+    labelled = bool(written) or settings.nothing_listed == "absent"
+    absent = dict.fromkeys(settings.covered if labelled else (), LabelState.ABSENT)
+    return absent | dict.fromkeys(sorted(present), LabelState.PRESENT)
 
 
 def _in(declared: Mapping[str, Any], known: Mapping[str, Any]) -> Callable[[str], Any]:

@@ -109,20 +109,32 @@ class Labels(_Section):
 
     origin: str
     """Who made them."""
-    columns: Mapping[str, Column]
-    """Finding -> its column."""
+    columns: Mapping[str, Column] = {}
+    """Finding -> its column; or else `listed`."""
     values: Mapping[str, LabelState] = {}
-    """What a cell means, beyond 1, 0, -1 and empty."""
+    """What a cell of `columns` means, beyond 1, 0, -1 and empty."""
+    listed: Column | None = None
+    """The column that lists what is present, as "Edema|Pleural Effusion"."""
+    separator: str = Field(default="|", min_length=1)
+    """Between the findings in a cell of `listed`."""
+    covered: tuple[str, ...] = ()
+    """With `listed`: the findings that could have been listed, so that those of them that are not are absent."""
+    nothing_listed: Literal["unlabelled", "absent"] = "unlabelled"
+    """What an empty cell of `listed` means: nobody labelled the row, or nothing covered is there."""
 
     @model_validator(mode="after")
     def _known_findings(self) -> Self:
-        for name in self.columns:
+        for name in (*self.columns, *self.covered):
             try:
                 known = finding(name).name
             except UsageError as error:
                 raise ValueError(error.message) from None
             if known != name:
                 raise ValueError(f"{name!r} is written {known!r}")
+        if bool(self.columns) == (self.listed is not None):
+            raise ValueError("give either columns, one for each finding, or listed, one that lists them")
+        if bool(self.covered) != (self.listed is not None):
+            raise ValueError("covered says which findings `listed` would have listed; give both or neither")
         return self
 
 

@@ -11,13 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from hilum.errors import DataError
 from hilum.evaluation.measures import Direction
 from hilum.statistics import Interval
 
 SCHEMA = "hilum.card/1"
+
+Kind = Literal["reports", "findings"]
+
+RADIOLOGISTS = "radiologists' reports"
+"""What drafts are held against, unless the card's data say otherwise."""
 
 JUDGED = "judged"
 """The name of the system that the card is about; the others are the sanity rows and the baseline."""
@@ -165,7 +170,7 @@ class Card:
         details: what the page shows besides numbers, by name (worst differences, curves, examples); plain values.
     """
 
-    kind: Literal["reports", "findings"]
+    kind: Kind
     system: str
     provenance: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -212,6 +217,8 @@ def read_card(path: Path) -> Card:
         found = held.get("schema") if isinstance(held, dict) else type(held).__name__
         raise DataError(f"{file} is no report card: found schema {found!r}, expected {SCHEMA!r}.")
     try:
+        if held["kind"] not in (kinds := get_args(Kind)):
+            raise TypeError(f"found the kind {held['kind']!r}, expected {' or '.join(kinds)}")
         return Card(
             kind=held["kind"],
             system=held["system"],
@@ -236,6 +243,9 @@ def _number(row: Mapping[str, Any]) -> Number:
 
 def _defined(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The row with nan for null in these places."""
+    for name in names:
+        if row[name] is not None and (isinstance(row[name], bool) or not isinstance(row[name], int | float)):
+            raise TypeError(f"the {name} of {row.get('name')} is {row[name]!r}, no number")
     return {**row, **{name: math.nan for name in names if row[name] is None}}
 
 

@@ -17,7 +17,7 @@ Parents are not added to children (`hilum.records.close_upward`): published figu
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -84,17 +84,20 @@ def averages(pairs: LabelledPairs, policy: Policy) -> Measures:
     scores = [_example_scores(truth[:, columns], said[:, columns], pairs.included) for columns in _COLUMNS.values()]
     values = np.concatenate([counts, *scores, pairs.included[:, None].astype(np.float64)], axis=1)
 
-    def of_sums(sums: Floats) -> Floats:
+    def of_sums(sums: Floats, divide: Callable[[Floats, Floats], Floats] = _or_zero) -> Floats:
         studies = sums[:, -1:]
         out = []
         for k, columns in enumerate(_COLUMNS.values()):
             tp, fp, fn = (sums[:, i * _N : (i + 1) * _N][:, columns] for i in range(3))
             at = 3 * _N + k * len(_EXAMPLE)
-            out.append(np.concatenate([_averaged(tp, fp, fn), ratio(sums[:, at : at + len(_EXAMPLE)], studies)], 1))
+            out.append(
+                np.concatenate([_averaged(tp, fp, fn, divide), ratio(sums[:, at : at + len(_EXAMPLE)], studies)], 1)
+            )
         return np.concatenate(out, axis=1)
 
     names = tuple(f"{average}_{size}" for size in CLASSES for average in _AVERAGES)
-    return Measures("clinical", names, values, of_sums, _convention(pairs, policy, "zero_division:0"))
+    convention = _convention(pairs, policy, "zero_division:0")
+    return Measures("clinical", names, values, of_sums, convention, of_one=lambda sums: of_sums(sums, ratio))
 
 
 def per_finding(pairs: LabelledPairs, policy: Policy) -> Measures:
@@ -209,15 +212,15 @@ def _or_zero(numerator: Floats, denominator: Floats) -> Floats:
     return np.nan_to_num(ratio(numerator, denominator), nan=0.0)
 
 
-def _averaged(tp: Floats, fp: Floats, fn: Floats) -> Floats:
-    """The averages over findings, `[r, 10]`, from counts `[r, c]`."""
+def _averaged(tp: Floats, fp: Floats, fn: Floats, divide: Callable[[Floats, Floats], Floats]) -> Floats:
+    """The averages over findings, `[r, 10]`, from counts `[r, c]`; `divide` makes the pooled ones."""
     parts: Sequence[Floats] = (_or_zero(2 * tp, 2 * tp + fp + fn), _or_zero(tp, tp + fp), _or_zero(tp, tp + fn))
     support = tp + fn
     pooled = [column.sum(axis=1) for column in (tp, fp, fn)]
     micro = (
-        _or_zero(2 * pooled[0], 2 * pooled[0] + pooled[1] + pooled[2]),
-        _or_zero(pooled[0], pooled[0] + pooled[1]),
-        _or_zero(pooled[0], pooled[0] + pooled[2]),
+        divide(2 * pooled[0], 2 * pooled[0] + pooled[1] + pooled[2]),
+        divide(pooled[0], pooled[0] + pooled[1]),
+        divide(pooled[0], pooled[0] + pooled[2]),
     )
     supported = ratio((parts[0] * (support > 0)).sum(axis=1), (support > 0).sum(axis=1).astype(np.float64))
     weighted = [_or_zero((part * support).sum(axis=1), support.sum(axis=1)) for part in parts]

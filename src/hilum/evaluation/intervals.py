@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hilum.evaluation.card import JUDGED, Comparison, Number
+from hilum.evaluation.card import JUDGED, Comparison, Number, Verdict
 from hilum.evaluation.measures import Measures
 from hilum.evaluation.pairs import Pairs
-from hilum.statistics import Interval, Resamples, holm, paired_sums, sums_bootstrap, wilson
+from hilum.statistics import Interval, Resamples, holm, paired_sums, sums_bootstrap, wilson, wilson_f1
 from hilum.statistics.inputs import Bools
 
 MINIMUM_GROUP = 30
@@ -57,7 +57,7 @@ def numbers(
     resamples = Resamples(patients, n_resamples=how.n_resamples, seed=how.seed)
     return [
         Number.of(
-            _of_none(interval) if name.endswith("_share") else interval,
+            interval,
             name=name,
             family=one.family,
             convention=one.convention,
@@ -66,23 +66,43 @@ def numbers(
             group=group,
         )
         for one in families
-        for name, interval in zip(
-            one.names, sums_bootstrap(one.of_sums, one.values, resamples, level=how.level), strict=True
-        )
+        for name, interval in zip(one.names, _intervals(one, resamples, how.level), strict=True)
     ]
 
 
-def _of_none(interval: Interval) -> Interval:
-    """The interval of a share of which no study, or every study, is an example: no resample differs, which is no proof.
+_F1 = ("f1_", "micro_f1_")
+_SHARES = ("precision_", "recall_", "micro_precision_", "micro_recall_", "example_", "agreement_")
 
-    Each patient then counts as one trial (Wilson's interval).
+
+def _intervals(one: Measures, resamples: Resamples, level: float) -> list[Interval]:
+    """Bootstrap intervals, but Wilson's where a share or an F1 is 0 or 1.
+
+    Where no case, or every one, is right, no resample differs, and an interval without width would be taken for
+    certainty. Each patient who is a case of the measure then counts as one trial. Macro and weighted averages, kappa
+    and text measures have no such count and keep the bootstrap's.
+
+    Source:
+        `hilum.statistics.wilson`, and `hilum.statistics.wilson_f1` for F1.
     """
-    if interval.estimate not in (0.0, 1.0) or interval.low != interval.high:
-        return interval
-    share = wilson(round(interval.estimate) * interval.n_clusters, interval.n_clusters, level=interval.level)
-    return replace(
-        interval, low=share.low, high=share.high, method="Wilson, a trial for each patient; bootstrap of 0 width"
-    )
+    found = list(sums_bootstrap(one.of_sums, one.values, resamples, level=level))
+    flat = [
+        i
+        for i, (name, interval) in enumerate(zip(one.names, found, strict=True))
+        if interval.estimate in (0.0, 1.0)
+        and interval.low == interval.high
+        and (name.endswith("_share") or name.startswith((*_F1, *_SHARES)))
+    ]
+    if not flat:
+        return found
+    alone = (one.of_one or one.of_sums)(resamples.by_cluster(one.values))
+    trials = (~np.isnan(alone)).sum(axis=0)
+    for i in flat:
+        n, is_f1 = int(trials[i]), one.names[i].startswith(_F1)
+        made = (wilson_f1 if is_f1 else wilson)(round(found[i].estimate) * n, n, level=level)
+        of = "Wilson of tp/(tp+fp+fn)" if is_f1 else "Wilson"
+        method = f"{of}, one trial for each patient who is a case; bootstrap of 0 width"
+        found[i] = replace(found[i], low=made.low, high=made.high, method=method)
+    return found
 
 
 def comparisons(
@@ -151,7 +171,7 @@ def groups(pairs: Pairs, abnormal: Bools) -> dict[str, Bools]:
     known: dict[str, list[str | None]] = {
         "view": [row.view for row in pairs.rows],
         "sex": [row.sex for row in pairs.rows],
-        "age": [_band(row.age_years) for row in pairs.rows],
+        "age": [age_band(row.age_years) for row in pairs.rows],
         "centre": [row.centre for row in pairs.rows],
         "reference": ["abnormal" if each else "normal" for each in abnormal],
     }
@@ -163,7 +183,8 @@ def groups(pairs: Pairs, abnormal: Bools) -> dict[str, Bools]:
     }
 
 
-def _band(age: float | None) -> str | None:
+def age_band(age: float | None) -> str | None:
+    """The band of `AGE_BANDS` that an age in years is in, as "18-40" or "75+"; None where it is unknown or in none."""
     if age is None:
         return None
     return next(
@@ -194,3 +215,35 @@ def group_numbers(
         inside = [replace(one, values=one.values[rows]) for one in families if set(wanted) & set(one.names)]
         found += [number for number in numbers(inside, list(patients[rows]), how, group=group) if number.name in wanted]
     return found, left_out
+
+
+def too_few(n: int, n_patients: int) -> list[Verdict]:
+    """What a card says of fewer than `MINIMUM_GROUP` studies, or of so many studies of fewer patients.
+
+    Args:
+        n: studies judged.
+        n_patients: their patients, whom the intervals resample.
+    """
+    if n < MINIMUM_GROUP:
+        said = f"{n} studies are too few for any conclusion; {MINIMUM_GROUP} are the least."
+        return [Verdict("few_studies", said)]
+    if n_patients < MINIMUM_GROUP:
+        said = (
+            f"{n_patients} patients are too few for any conclusion, however many studies they have: how far other "
+            f"patients would differ cannot be told from them. {MINIMUM_GROUP} are the least."
+        )
+        return [Verdict("few_patients", said)]
+    return []
+
+
+def unnamed_patients(rows: Sequence[tuple[str, str]]) -> str:
+    """A sentence on studies whose patient is not named.
+
+    Args:
+        rows: study and patient of each; where none is named the study stands for the patient.
+    """
+    unnamed = sum(study == patient for study, patient in rows)
+    return (
+        f"No patient is named in {unnamed} of the {len(rows)} references; such a study counts as a patient of its own, "
+        "and where patients repeat the intervals are too narrow."
+    )

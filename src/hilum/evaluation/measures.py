@@ -31,6 +31,8 @@ class Measures:
         convention: how they were made, as "protocol:r2gen|sections:both": two numbers whose conventions differ are
             never ranked against each other. The same for all of `names`.
         better: which way is better; "none" where neither is.
+        of_one: as `of_sums`, for patients one by one: nan where a patient is no case of the measure. None where
+            `of_sums` itself says so.
     """
 
     family: str
@@ -39,6 +41,7 @@ class Measures:
     of_sums: OfSums
     convention: str
     better: Direction = "higher"
+    of_one: OfSums | None = None
 
     def all(self, rows: ArrayLike | None = None) -> Floats:
         """The measures `[m]` of all studies, or of some.

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
-from hilum.errors import DataError, UsageError
+from hilum.errors import DataError
+from hilum.evaluation.tables import read_table as read_table
 from hilum.records import Report
 
 Sections = Literal["both", "findings", "impression"]
 
 _SHOWN = 10
 KEYS = ("study", "id", "study_id")
-_SECTIONS = ("findings_text", "impression_text")
+_SECTIONS = {"findings_text": "FINDINGS", "impression_text": "IMPRESSION"}
 _TEXTS = ("text", "report")
 
 
@@ -59,6 +60,8 @@ class Pairs:
         patients_known: False where each study counts as a patient of its own for want of a column.
         without_reference: studies left out because their reference has no text in these sections.
         empty_predictions: studies whose prediction is empty.
+        one_sided: where both sections are judged together, those that one side alone has, as "IMPRESSION":
+            "predictions", the side that lacks it in every study.
     """
 
     rows: tuple[Pair, ...]
@@ -66,6 +69,7 @@ class Pairs:
     patients_known: bool
     without_reference: tuple[str, ...] = ()
     empty_predictions: tuple[str, ...] = ()
+    one_sided: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def references(self) -> list[str]:
@@ -119,6 +123,27 @@ def read_pairs(references: Path, predictions: Path, *, sections: Sections = "bot
     return _join(reference_of, prediction_of, sections, names)
 
 
+def read_references(path: Path, *, sections: Sections = "both", split: str | None = None) -> dict[str, dict[str, Any]]:
+    """The rows of references by study, checked as `read_pairs` checks them.
+
+    Args:
+        path: as for `read_pairs`.
+        sections: which are judged.
+        split: only these rows.
+
+    Raises:
+        DataError: as `read_pairs`; no study has text in these sections.
+    """
+    table = read_table(path)
+    if split is not None:
+        table = of_split(table, split, path.name)
+    _check_text(table, path.name)
+    rows = by_study(table, path.name, "corpus" in table.columns)
+    if not any(_text(row, sections, path.name) for row in rows.values()):
+        raise _no_text(path.name, sections)
+    return rows
+
+
 def joined(
     tables: tuple[pl.DataFrame, pl.DataFrame], names: tuple[str, str], split: str | None, absent: str
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
@@ -135,9 +160,12 @@ def joined(
     """
     by_corpus = all("corpus" in table.columns for table in tables)
     reference_of, prediction_of = (by_study(t, name, by_corpus) for t, name in zip(tables, names, strict=True))
+    extra = [study for study in prediction_of if study not in reference_of]
     if missing := [study for study in reference_of if study not in prediction_of]:
-        raise DataError(f"{names[1]} lacks {listed(missing)} of {names[0]}; {absent}.")
-    if split is None and (extra := [study for study in prediction_of if study not in reference_of]):
+        # of a split, other studies are no fault unless none is the same: then the two are written in different ways
+        has = f", but has {listed(extra)}" if extra and (split is None or len(extra) == len(prediction_of)) else ""
+        raise DataError(f"{names[1]} lacks {listed(missing)} of {names[0]}{has}; {absent}.")
+    if split is None and extra:
         raise DataError(f"{names[1]} has {listed(extra)} that {names[0]} has not; expected the same.")
     return reference_of, prediction_of
 
@@ -180,16 +208,42 @@ def _join(
             empty.append(study)
         rows.append(_pair(study, row, reference, prediction))
     if not rows:
-        raise DataError(
-            f"{names[0]} has no study with text in its sections ({sections}); expected findings_text, "
-            "impression_text or text."
-        )
+        raise _no_text(names[0], sections)
     known = all(row.get("patient") not in (None, "") for row in reference_of.values())
-    return Pairs(tuple(rows), sections, known, tuple(without), tuple(empty))
+    one_sided = _one_sided(reference_of, prediction_of, [row.study for row in rows]) if sections == "both" else {}
+    return Pairs(tuple(rows), sections, known, tuple(without), tuple(empty), one_sided)
+
+
+def _one_sided(
+    reference_of: Mapping[str, Mapping[str, Any]],
+    prediction_of: Mapping[str, Mapping[str, Any]],
+    studies: Sequence[str],
+) -> dict[str, str]:
+    """The sections that one side has and the other never; see `Pairs`. A whole report is not looked into."""
+
+    def held(side: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        return {
+            section
+            for column, section in _SECTIONS.items()
+            if any(str(side[study].get(column) or "").strip() for study in studies)
+        }
+
+    wrote, said = held(reference_of), held(prediction_of)
+    if not (wrote and said):  # whole reports on one side, or nothing at all
+        return {}
+    return {one: "predictions" if one in wrote else "references" for one in _SECTIONS.values() if one in wrote ^ said}
+
+
+def _no_text(name: str, sections: Sections) -> DataError:
+    return DataError(
+        f"{name} has no study with text in its sections ({sections}); expected findings_text, impression_text or text."
+    )
 
 
 def _pair(study: str, row: Mapping[str, Any], reference: str, prediction: str) -> Pair:
-    prior = bool(row["prior_study"]) if "prior_study" in row else None
+    prior = None
+    if "prior_study" in row:  # of a CSV, 0 and False are text
+        prior = str(row["prior_study"] or "").strip().lower() not in ("", "0", "false", "no", "none")
     return Pair(reference=reference, prediction=prediction, has_prior=prior, **described(study, row))
 
 
@@ -207,18 +261,27 @@ def described(study: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "patient": study if patient in (None, "") else f"{prefix}{patient}",
         "view": frontal or None,
         "sex": row.get("sex") or None,
-        "age_years": _number(row.get("age_years")),
+        "age_years": _years(study, row.get("age_years")),
         "centre": row.get("centre") or None,
         "images": tuple(str(Path(root) / image["path"]) for image in pictures if image.get("path")),
     }
 
 
-def _number(value: object) -> float | None:
+def _years(study: str, value: object) -> float | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
     try:
         found = float(value) if isinstance(value, str | int | float) else None
     except ValueError:
-        return None
-    return found if found is None or found == found else None
+        found = None
+    if found is None:
+        raise DataError(f"The age_years of study {study} is {value!r}; expected a number of years, or nothing.")
+    return found if found == found else None
+
+
+def whole_text(findings: str, impression: str) -> str:
+    """Both sections, a paragraph each: a last sentence without a full stop must not run on into the impression."""
+    return "\n\n".join(part for part in (findings, impression) if part)
 
 
 def _text(row: Mapping[str, Any], sections: Sections, name: str) -> str:
@@ -233,8 +296,7 @@ def _text(row: Mapping[str, Any], sections: Sections, name: str) -> str:
         report = Report.parse(whole)
         findings, impression = report.findings_text, report.impression_text
     if sections == "both":
-        # a paragraph each: a last sentence without a full stop must not run on into the impression
-        return "\n\n".join(part for part in (findings, impression) if part)
+        return whole_text(findings, impression)
     return findings if sections == "findings" else impression
 
 
@@ -289,37 +351,6 @@ def of_split(table: pl.DataFrame, split: str, name: str) -> pl.DataFrame:
         found = sorted(str(value) for value in table["split"].unique().drop_nulls())
         raise DataError(f"{name} has no study in the split {split!r}; it has {', '.join(found) or 'none'}.")
     return chosen
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    """A table of any of the three kinds, or a manifest by its folder; all cells of a CSV stay strings.
-
-    Raises:
-        DataError: it cannot be read, is empty or not UTF-8. UsageError: another ending.
-    """
-    if path.is_dir():
-        path = path / "manifest.parquet"
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            return pl.read_parquet(path)
-        if suffix in (".jsonl", ".ndjson", ".csv"):
-            data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-            data.decode("utf-8")
-            if not data.strip():
-                raise DataError(f"{path.name} is empty; expected one row for each study.")
-            if suffix == ".csv":
-                return pl.read_csv(data, infer_schema=False)
-            return pl.read_ndjson(data, infer_schema_length=None)
-    except OSError as error:
-        raise DataError(f"{path.name} cannot be read ({error.strerror or type(error).__name__}).") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"{path.name} cannot be read as {suffix[1:]} ({type(error).__name__}); expected one row for each study."
-        ) from None
-    raise UsageError(f"{path.name}: expected a name that ends in .jsonl, .csv or .parquet.")
 
 
 def listed(studies: Sequence[str]) -> str:

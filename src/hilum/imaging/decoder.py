@@ -179,10 +179,6 @@ class Decoder:
         except InputError as error:
             return FileHeader(refused=error.code)
 
-    def study_uid(self, path: Path | str) -> str | None:
-        """`FileHeader.study_uid` of a file: None for a picture, or where there is none or it cannot be read."""
-        return self.header(path).study_uid
-
     def close(self) -> None:
         """End the child."""
         with self._turn:

@@ -113,14 +113,17 @@ class Calibration(_Strict):
     """Studies it was fitted on."""
 
 
+FindingName = Literal[
+    "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Lesion", "Lung Opacity", "Edema",
+    "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture",
+    "Support Devices",
+]  # fmt: skip
+
+
 class FindingSpec(_Strict):
     """What an expert knows of one finding."""
 
-    name: Literal[
-        "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Lesion", "Lung Opacity", "Edema",
-        "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture",
-        "Support Devices",
-    ]  # fmt: skip
+    name: FindingName
     assessed: bool
     """False: the network was not trained for it and its output means nothing."""
     reason: str | None = None
@@ -129,6 +132,32 @@ class FindingSpec(_Strict):
     """Positive training images."""
     thresholds: Thresholds = Thresholds()
     calibration: Calibration | None = None
+
+
+class GateKind(_Strict):
+    """One thing that a gate recognises, and the scores from which on something happens; None: it never does."""
+
+    code: Literal[
+        "not_chest", "child", "inverted", "turned_90", "turned_180", "turned_270", "mirrored", "cropped",
+        "unfamiliar", "low_contrast", "clipped",
+    ]  # fmt: skip
+    warn: float | None = Field(default=None, ge=0)
+    """At and above: the study is read with a warning."""
+    abstain: float | None = Field(default=None, ge=0)
+    """At and above: the picture is not read."""
+    n: int | None = None
+    """Training pictures of this kind; None for what is measured and not learned."""
+
+
+class GateSpec(_Strict):
+    """What a gate recognises, and whose features it looks at."""
+
+    expert: str
+    """Name of the expert."""
+    expert_weights: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of that expert's `model.safetensors`: features of any other network mean nothing to this gate."""
+    kinds: tuple[GateKind, ...]
+    """The outputs of its network in their order, then what it measures."""
 
 
 class ImageTransform(_Strict):
@@ -158,13 +187,17 @@ class Capabilities(_Strict):
     intensity: Literal["window", "histogram_equalised", "mixed"] = "window"
     """Grey values it was trained on: a display window (as DICOM gives), or histogram-equalised (MIMIC-CXR-JPG)."""
     min_age_years: float | None = None
+    pointing: tuple[FindingName, ...] = ()
+    """Expert: findings whose heat maps passed a test against radiologists' boxes, on pictures it was not trained on
+    (`hilum.evaluation.findings.pointing`). The map of any other shows what moved the score, not where the disease is,
+    and is called so."""
 
 
 class CheckpointInfo(_Strict):
     """The contents of `hilum.json`."""
 
     schema_: Literal["hilum.checkpoint/1"] = Field(default=SCHEMA, alias="schema")
-    kind: Literal["expert", "reporter"]
+    kind: Literal["expert", "reporter", "gate"]
     name: str
     version: str
     demonstration: bool = False
@@ -179,6 +212,8 @@ class CheckpointInfo(_Strict):
     """Expert: one entry per output, in the order of the outputs."""
     input_size: int | None = Field(default=None, gt=0)
     """Expert: side of the square network input, pixels."""
+    gate: GateSpec | None = None
+    """Gate: what it recognises, and through whose eyes."""
     capabilities: Capabilities = Capabilities()
     provenance: dict[str, Any] = Field(default_factory=dict)
     """How it came to be: data with digests, recipe, code version, seeds, stage history."""

@@ -60,8 +60,13 @@ class CheXbertNetwork(nn.Module):
         Returns:
             For each of `HEADS` ``[B, 4]``, for No Finding ``[B, 2]``.
         """
-        first = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]  # [B, H]
+        first = self.first(ids, mask)  # [B, H]
         return [head(first) for head in self.linear_heads]
+
+    def first(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """What the heads decide from, ``[B, H]``: the last hidden state of the first token. Arguments of `forward`."""
+        states: torch.Tensor = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state  # [B, T, H]
+        return states[:, 0]
 
 
 class CheXbert:
@@ -97,6 +102,24 @@ class CheXbert:
         ids, mask = self.encode(texts)
         chosen = [head.argmax(-1).tolist() for head in self._network(ids.to(self._device), mask.to(self._device))]
         return [{name: CLASSES[chosen[k][row]] for k, name in enumerate(HEADS)} for row in range(len(texts))]
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> torch.Tensor:
+        """The vector of each text that its findings are decided from, ``[n, H]``, float32, on the CPU.
+
+        RadCliQ compares them ("s_emb").
+
+        Source:
+            `encode.py` of CXR-Report-Metric (Yu et al., Patterns 4:100802, 2023), as RadEval 2.2.1 has it.
+        """
+        distinct = sorted(dict.fromkeys(texts), key=len)
+        vectors: dict[str, torch.Tensor] = {}
+        for start in range(0, len(distinct), _BATCH):
+            batch = distinct[start : start + _BATCH]
+            ids, mask = self.encode(batch)
+            first = self._network.first(ids.to(self._device), mask.to(self._device))
+            vectors |= dict(zip(batch, first.float().cpu(), strict=True))
+        return torch.stack([vectors[text] for text in texts])
 
     def encode(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and mask ``[B, T]``, T at most 512; white space is folded as in the authors' code."""

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
+from transformers.utils import logging
 
 from hilum.errors import UsageError
 from hilum.models.checkpoint import MANIFEST, CheckpointInfo, sha256_of, write_info
@@ -81,7 +82,13 @@ def write_reporter(target: Path, network: JanusReader, folder: Folder, info: Che
         info: what `hilum.json` shall say; the file hashes are filled in.
     """
     network.config.architectures = ["JanusForConditionalGeneration"]
-    network.save_pretrained(target)
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # a bar for one file, on a page of output that is ours
+    try:
+        network.save_pretrained(target)
+    finally:
+        if shown:
+            logging.enable_progress_bar()
     names = folder.tokenizer.names
     PreTrainedTokenizerFast(
         tokenizer_file=str(folder.path / "tokenizer.json"),

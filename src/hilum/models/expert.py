@@ -7,7 +7,7 @@ arithmetic, so the heat map is exactly what the score was made from (Zhou et al.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,11 @@ from hilum.models.pixels import expert_input
 from hilum.records import NAMES, NO_FINDING, Assessment, Radiograph, Study, View, derive_no_finding
 from hilum.records.findings import ancestors, finding
 
+Seen = Mapping[Radiograph, torch.Tensor]
+"""What `Expert.features` saw of radiographs: float32 ``[1280, h, w]`` each."""
+
 STARTER = STARTERS / "expert"
+_OPTIONS = {"reporter": "model", "gate": "gate"}
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 
@@ -65,8 +69,16 @@ class ExpertNetwork(nn.Module):
         Returns:
             ``[B, K, S/32, S/32]``.
         """
-        features = self.backbone.embeddings(images)  # [B, 32, S/2, S/2]
-        features = self.backbone.encoder(features).last_hidden_state  # [B, 1280, S/32, S/32]
+        return self.evidence(self.features(images))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Last feature maps ``[B, 1280, S/32, S/32]`` of images ``[B, C, S, S]``; the input gate looks at them too."""
+        stem = self.backbone.embeddings(images)  # [B, 32, S/2, S/2]
+        last: torch.Tensor = self.backbone.encoder(stem).last_hidden_state
+        return last
+
+    def evidence(self, features: torch.Tensor) -> torch.Tensor:
+        """Evidence maps ``[B, K, h, w]`` of feature maps ``[B, 1280, h, w]``."""
         maps: torch.Tensor = self.head(self.dropout(features))
         return maps
 
@@ -130,7 +142,24 @@ class Expert:
         """
         return self.info.finding(finding(name).name).thresholds
 
-    def assess(self, radiographs: Sequence[Radiograph]) -> list[Assessment]:
+    @property
+    def has_features(self) -> bool:
+        """Whether `features` can be asked for; networks of other projects show none."""
+        return isinstance(self._network, ExpertNetwork)
+
+    @torch.inference_mode()
+    def features(self, radiographs: Sequence[Radiograph]) -> Seen:
+        """The network's last feature maps, for `assess`, `heatmaps` and the input gate: one pass serves all.
+
+        Raises:
+            CapabilityError: a network of another project.
+        """
+        if not isinstance(self._network, ExpertNetwork):
+            raise CapabilityError(f"{self.info.name} shows no features; an expert that Hilum trained does.")
+        maps = self._network.features(self._batch(radiographs)).float()
+        return dict(zip(radiographs, maps, strict=True))
+
+    def assess(self, radiographs: Sequence[Radiograph], seen: Seen | None = None) -> list[Assessment]:
         """All 14 findings of one study, in the order of `hilum.records.NAMES`.
 
         The highest score over the frontal images counts; images of unknown view stand in where none says it is
@@ -140,25 +169,18 @@ class Expert:
 
         Args:
             radiographs: the images of one study.
+            seen: what `features` gave for them, if it was asked.
 
         Raises:
             UnsuitableError: no frontal image.
         """
         images = self._readable(radiographs)
-        scores = torch.sigmoid(self._maps(images).mean((-2, -1))).amax(0).tolist()
-        said = [self._assessment(name, scores) for name in NAMES]
-        present = {a.name for a in said if a.present}
-        implied = {parent for name in present for parent in ancestors(name)}
-        said = [
-            Assessment(a.name, True, a.score, a.probability, a.threshold, present=True)
-            if a.assessed and a.name in implied
-            else a
-            for a in said
-        ]
-        none = derive_no_finding(said)
-        return [none if a.name == NO_FINDING else a for a in said]
+        scores = torch.sigmoid(self._maps(images, seen).mean((-2, -1))).amax(0).tolist()
+        return assessments(self.info, {name: scores[row] for name, row in self._row.items()})
 
-    def heatmaps(self, radiograph: Radiograph, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def heatmaps(
+        self, radiograph: Radiograph, names: Sequence[str], seen: Seen | None = None
+    ) -> dict[str, NDArray[np.float32]]:
         """Where in the picture the evidence for each finding lies: class-activation maps at image resolution.
 
         0 is a place whose evidence stays below the `inject` threshold (if the whole picture looked like it, the finding
@@ -169,6 +191,7 @@ class Expert:
         Args:
             radiograph: any image of the study.
             names: findings that this expert assesses.
+            seen: what `features` gave for the radiograph, if it was asked.
 
         Returns:
             name -> float32 ``[H, W]`` in 0..1.
@@ -190,7 +213,7 @@ class Expert:
             zeros.append(spec.thresholds.inject)
         if not rows:
             return {}
-        evidence = self._maps([radiograph])[:, rows]
+        evidence = self._maps([radiograph], seen)[:, rows]
         size = (radiograph.height, radiograph.width)
         large = nn.functional.interpolate(evidence, size=size, mode="bilinear", align_corners=False)[0].cpu()
         above = (large - torch.logit(torch.tensor(zeros), eps=1e-6)[:, None, None]).clamp_(min=0)
@@ -212,22 +235,50 @@ class Expert:
         return frontals
 
     @torch.inference_mode()
-    def _maps(self, radiographs: Sequence[Radiograph]) -> torch.Tensor:
+    def _maps(self, radiographs: Sequence[Radiograph], seen: Seen | None) -> torch.Tensor:
         """Evidence maps ``[B, K, h, w]``."""
-        batch = torch.stack([self._prepare(image.pixels, self._size) for image in radiographs])
-        maps: torch.Tensor = self._network(batch.to(self._device, memory_format=torch.channels_last))
+        if seen is not None and isinstance(self._network, ExpertNetwork):
+            features = torch.stack([seen[image] for image in radiographs])
+            return self._network.evidence(features.contiguous(memory_format=torch.channels_last)).float()
+        maps: torch.Tensor = self._network(self._batch(radiographs))
         return maps.float()
+
+    def _batch(self, radiographs: Sequence[Radiograph]) -> torch.Tensor:
+        """The network's input ``[B, C, S, S]``."""
+        batch = torch.stack([self._prepare(image.pixels, self._size) for image in radiographs])
+        return batch.to(self._device, memory_format=torch.channels_last)
 
     def _spec(self, name: str) -> FindingSpec:
         return self.info.finding(finding(name).name)
 
-    def _assessment(self, name: str, scores: Sequence[float]) -> Assessment:
-        spec = self._spec(name)
-        threshold = spec.thresholds.inject
-        if not spec.assessed or threshold is None:
-            return Assessment.unassessed(name)
-        score = scores[self._row[name]]
-        return Assessment(name, True, score, _calibrated(spec, score), threshold, present=score >= threshold)
+
+def assessments(info: CheckpointInfo, scores: Mapping[str, float | None]) -> list[Assessment]:
+    """What an expert says of a study's scores: all 14 findings, in the order of `hilum.records.NAMES`.
+
+    A finding without a score or without an `inject` threshold is unassessed. One that a present finding implies is
+    present whatever its own score, and No Finding is derived from the others.
+
+    Args:
+        info: the expert's thresholds and calibration.
+        scores: finding -> score 0..1, as from out-of-fold networks.
+    """
+    said = [_assessment(info.finding(name), scores.get(name)) for name in NAMES]
+    implied = {parent for a in said if a.present for parent in ancestors(a.name)}
+    said = [
+        Assessment(a.name, True, a.score, a.probability, a.threshold, present=True)
+        if a.assessed and a.name in implied
+        else a
+        for a in said
+    ]
+    none = derive_no_finding(said)
+    return [none if a.name == NO_FINDING else a for a in said]
+
+
+def _assessment(spec: FindingSpec, score: float | None) -> Assessment:
+    threshold = spec.thresholds.inject
+    if not spec.assessed or threshold is None or score is None:
+        return Assessment.unassessed(spec.name)
+    return Assessment(spec.name, True, score, _calibrated(spec, score), threshold, present=score >= threshold)
 
 
 def _calibrated(spec: FindingSpec, score: float) -> float | None:
@@ -257,8 +308,21 @@ def load_expert(ref: str | Path = "starter", *, device: str | torch.device = "cp
     if str(ref).startswith("txrv:"):
         from hilum.models.txrv import load_txrv, txrv_input
 
-        network, info = load_txrv(str(ref))
-        return Expert(network, info, prepare=txrv_input, device=device)
+        other, info = load_txrv(str(ref))
+        return Expert(other, info, prepare=txrv_input, device=device)
+    network, info = load_expert_network(ref)
+    return Expert(network, info, device=device)
+
+
+def load_expert_network(ref: str | Path) -> tuple[ExpertNetwork, CheckpointInfo]:
+    """The network of a checkpoint folder in float32, as training goes on from it, and what the folder says of it.
+
+    Args:
+        ref: "starter" or a checkpoint folder of kind "expert".
+
+    Raises:
+        CheckpointError: as `load_expert`.
+    """
     folder = STARTER if str(ref) == "starter" else Path(ref).expanduser()
     if not is_folder(folder):
         raise CheckpointError(
@@ -267,9 +331,10 @@ def load_expert(ref: str | Path = "starter", *, device: str | torch.device = "cp
     info = read_for_loading(folder)
     if info.kind != "expert":
         raise CheckpointError(
-            f"{folder} is a {info.kind}; expected an expert. Give it as --model instead.", Reason.CHECKPOINT_MISMATCH
+            f"{folder} is a {info.kind}; expected an expert. Give it as --{_OPTIONS[info.kind]} instead.",
+            Reason.CHECKPOINT_MISMATCH,
         )
-    return Expert(_load_network(folder, len(info.findings)), info, device=device)
+    return _load_network(folder, len(info.findings)), info
 
 
 def _load_network(folder: Path, n_outputs: int) -> ExpertNetwork:

@@ -115,7 +115,8 @@ def resolve(ref: str | Path, *, download: bool = False, pickles: bool = False) -
         return STARTERS / "reporter"
     path = Path(ref).expanduser()
     if is_folder(path):
-        return path
+        # a link, as a shelf's `current`, may lead elsewhere a moment later: one model's files, not two models'
+        return path.resolve() if path.is_symlink() else path
     if not _HUB_ID.fullmatch(str(ref)) or path.exists():
         raise CheckpointError(
             f"{ref}: no such model folder; expected a folder, 'starter', or a hub id such as "
@@ -159,7 +160,7 @@ def open_folder(ref: str | Path, *, download: bool = False) -> Folder:
         )
     info = read_for_loading(path) if (path / MANIFEST).is_file() else None
     if info is not None and info.kind != "reporter":
-        raise CheckpointError(f"{path} is an {info.kind}, not a reporter.", Reason.CHECKPOINT_MISMATCH)
+        raise CheckpointError(f"{path} is of kind {info.kind}, not a reporter.", Reason.CHECKPOINT_MISMATCH)
     weight_files(path)  # refuses pickles before anything else is opened
     tokenizer = JanusTokenizer.from_folder(path)
     if original.is_original(raw):

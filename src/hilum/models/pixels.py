@@ -17,10 +17,7 @@ def to_8bit(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def janus_input(image: NDArray[np.float32] | NDArray[np.uint8], transform: ImageTransform) -> torch.Tensor:
-    """A picture as Janus' vision tower takes it.
-
-    The longer side becomes `size` (Pillow's bicubic filter on 8-bit values, as in the original code), the picture is
-    centred on a square of `pad_grey`, scaled to 0..1 and normalised.
+    """A picture as Janus' vision tower takes it: `janus_square`, then `janus_normalised`.
 
     Args:
         image: float32 ``[H, W]`` in 0..1 (`Radiograph.pixels`), or uint8 ``[H, W, 3]`` RGB.
@@ -28,6 +25,22 @@ def janus_input(image: NDArray[np.float32] | NDArray[np.uint8], transform: Image
 
     Returns:
         float32 ``[3, size, size]``.
+    """
+    return janus_normalised(janus_square(image, transform), transform)
+
+
+def janus_square(image: NDArray[np.float32] | NDArray[np.uint8], transform: ImageTransform) -> NDArray[np.uint8]:
+    """A picture as an 8-bit square: what a cache of pictures for training keeps.
+
+    The longer side becomes `size` (Pillow's bicubic filter on 8-bit values, as in the original code) and the picture is
+    centred on a square of `pad_grey`.
+
+    Args:
+        image: float32 ``[H, W]`` in 0..1 (`Radiograph.pixels`), or uint8 ``[H, W, 3]`` RGB.
+        transform: the checkpoint's own numbers.
+
+    Returns:
+        uint8 ``[size, size, 3]``.
 
     Source: `VLMImageProcessor` of DeepSeek's Janus; `short_side="round"` is transformers' `JanusImageProcessor`.
     """
@@ -52,7 +65,11 @@ def janus_input(image: NDArray[np.float32] | NDArray[np.uint8], transform: Image
     square[:] = np.asarray(transform.pad_grey, np.uint8)
     top, left = (side - new_height) // 2, (side - new_width) // 2
     square[top : top + new_height, left : left + new_width] = resized
+    return square
 
+
+def janus_normalised(square: NDArray[np.uint8], transform: ImageTransform) -> torch.Tensor:
+    """An 8-bit square ``[S, S, 3]`` scaled to 0..1 and normalised, float32 ``[3, S, S]``."""
     values = torch.from_numpy(square).permute(2, 0, 1).to(torch.float32) / 255
     mean, std = torch.tensor(transform.mean)[:, None, None], torch.tensor(transform.std)[:, None, None]
     return ((values - mean) / std).contiguous()

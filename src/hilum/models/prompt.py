@@ -148,10 +148,10 @@ def _choose_images(study: Study, able: Capabilities) -> tuple[list[tuple[str, Ra
     if lateral and frontal and not trained_lateral:
         notices.append(_left_out("lateral_not_used", len(lateral), "lateral", "was trained on frontal images only"))
         lateral = []
-    if lateral and not frontal and not trained_lateral:
-        notices.append(
-            Notice("lateral_only", "The study has no frontal image and this reporter was trained on frontal ones only.")
-        )
+    if lateral and not frontal:
+        others = "with a frontal one beside each lateral" if trained_lateral else "on frontal ones only"
+        said = f"The study has no frontal image and this reporter was trained {others}."
+        notices.append(Notice("lateral_only", said))
     of_prior = len(study.prior.radiographs) if study.prior else 0
     if of_prior and not able.prior:
         notices.append(_left_out("prior_not_used", of_prior, "prior", "was not trained with prior images"))

@@ -1,20 +1,139 @@
-"""What stands between a study and the models: what they were not made for is refused, or said."""
+"""The input gate: whether a picture is what the models were made for, before anything is read from it.
+
+The file's own header is asked first, then the gate's network and its measures (`hilum.models.gate`). Every picture gets
+one outcome: pass, warn (it is read, and a person is told why to doubt it) or abstain (it is not shown to any model
+unless the caller insists). Each reason has a stable code:
+
+========================= ======== ====================================================================================
+code                      outcome  meaning
+========================= ======== ====================================================================================
+``not_chest``             both     does not look like a chest radiograph
+``unfamiliar``            both     unlike the frontal chest radiographs of adults that the models know
+``inverted``              both     black and white look swapped
+``rotated``               both     looks turned, or the header says so (warn)
+``low_contrast``          both     few grey values are left: too dark, too bright or too flat
+``clipped``               both     much is quite black or quite white, as a window too narrow leaves it
+``lateral``               abstain  the header says that this is a lateral view, and no model takes one; else warn
+``quality_control``       abstain  the header says that this is a quality-control image
+``child``                 warn     the header says so (under 18), or it looks so and the header gives no age
+``younger_than_trained``  warn     the header's age is below the youngest that the models named were trained on
+``cropped``               warn     parts of the chest look cut off
+``mirrored``              warn     Patient Orientation says that the image is mirrored, or it looks so
+``body_part``             warn     the header names another body part
+``fluoroscopy``           warn     the modality is RF
+``modality_undeclared``   warn     the header does not say that this is a radiograph
+``non_square_pixels``     warn     the header says that the pixels are not square
+``small``                 warn     less than 256 pixels on a side
+``unusual_view``          warn     decubitus or oblique
+``view_conflict``         warn     the header contradicts itself on the view
+========================= ======== ====================================================================================
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from hilum.errors import Reason, UnsuitableError
-from hilum.records import Assessment, Notice, Study, View
+from hilum.records import Radiograph, Study, View
 
 if TYPE_CHECKING:
-    from hilum.models.checkpoint import CheckpointInfo
+    from hilum.models.checkpoint import CheckpointInfo, GateKind
+
+
+class Outcome(StrEnum):
+    """What follows for a picture."""
+
+    PASS = "pass"  # noqa: S105  (not a password)
+    WARN = "warn"
+    ABSTAIN = "abstain"
+
+
+@dataclass(frozen=True, slots=True)
+class GateReason:
+    """Why a picture is doubted.
+
+    Attributes:
+        code: stable, see the module.
+        outcome: what this reason alone asks for.
+        message: one or two sentences for people.
+        score: what the gate's network or measure gave; None where the header speaks.
+        threshold: the score from which on this outcome holds; None where the header speaks.
+    """
+
+    code: str
+    outcome: Outcome
+    message: str
+    score: float | None = None
+    threshold: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the JSON contract."""
+        return {
+            "code": self.code,
+            "outcome": self.outcome.value,
+            "message": self.message,
+            "score": self.score,
+            "threshold": self.threshold,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of one picture: the gravest of its reasons counts."""
+
+    reasons: tuple[GateReason, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Abstain before warn before pass."""
+        return gravest([reason.outcome for reason in self.reasons])
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the JSON contract."""
+        return {"outcome": self.outcome.value, "reasons": [reason.as_dict() for reason in self.reasons]}
+
+
+NOTHING_TO_SAY = Verdict()
+
+
+def gravest(outcomes: Sequence[Outcome]) -> Outcome:
+    """Abstain where one abstains, else warn where one warns, else pass."""
+    return max(outcomes, key=list(Outcome).index, default=Outcome.PASS)
+
+
+def outcome_of_study(verdicts: Sequence[Verdict]) -> Outcome:
+    """Of a study: abstain where every picture abstains, pass where every one passes, else warn."""
+    outcomes = [verdict.outcome for verdict in verdicts]
+    if all(outcome is Outcome.ABSTAIN for outcome in outcomes):
+        return Outcome.ABSTAIN
+    return Outcome.PASS if gravest(outcomes) is Outcome.PASS else Outcome.WARN
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the header says
+
+FROM_HEADER = {
+    "quality_control": Outcome.ABSTAIN,
+    **dict.fromkeys(
+        ("child", "rotated", "mirrored", "body_part", "fluoroscopy", "modality_undeclared", "non_square_pixels",
+         "small", "unusual_view", "view_conflict"),
+        Outcome.WARN,
+    ),
+}  # fmt: skip
+"""Notices of decoding (`hilum.imaging`) that are reasons of the gate; no other place shows them."""
+
+
+def takes_laterals(info: CheckpointInfo) -> bool:
+    """Whether a model was trained on lateral images."""
+    return View.LATERAL in info.capabilities.views
 
 
 def refuse_unsuitable(study: Study, models: Sequence[CheckpointInfo]) -> None:
-    """Refuse a study that one of the models cannot take at all.
+    """Refuse a study that one of the models cannot take at all, whatever a caller insists on.
 
     Raises:
         UnsuitableError: only lateral images, and a model that needs a frontal one.
@@ -27,134 +146,115 @@ def refuse_unsuitable(study: Study, models: Sequence[CheckpointInfo]) -> None:
         )
 
 
-def study_notices(study: Study, models: Sequence[CheckpointInfo], assessments: Sequence[Assessment]) -> list[Notice]:
-    """What a person should know of this study and these models before reading the draft.
+def _header_reasons(image: Radiograph, age: float | None, models: Sequence[CheckpointInfo]) -> list[GateReason]:
+    reasons = []
+    if image.view is View.LATERAL and (blind := [_named(info) for info in models if not takes_laterals(info)]):
+        outcome = Outcome.ABSTAIN if len(blind) == len(models) else Outcome.WARN
+        text = f"The file says that this is a lateral view; it was not shown to {', '.join(blind)}."
+        reasons.append(GateReason("lateral", outcome, text))
+    youngest = {_named(info): info.capabilities.min_age_years for info in models}
+    if age is not None:
+        unready = [f"{name} ({years:g} years)" for name, years in youngest.items() if years is not None and age < years]
+        if unready:
+            text = f"The patient is younger than anyone these models were trained on: {', '.join(unready)}."
+            reasons.append(GateReason("younger_than_trained", Outcome.WARN, text))
+    # one reason of one matter: what models say of their youngest patients goes before the age of majority
+    said = {"child"} if any(years is not None for years in youngest.values()) else set()
+    for notice in image.warnings:
+        if notice.code in FROM_HEADER and notice.code not in said:
+            reasons.append(GateReason(notice.code, FROM_HEADER[notice.code], notice.message))
+    return reasons
+
+
+def _named(info: CheckpointInfo) -> str:
+    return f"{info.kind} {info.name}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the picture looks like
+
+_TURNED = {
+    "turned_90": "turned to the left by 90 degrees; turn it to the right",
+    "turned_180": "upside down; turn it by 180 degrees",
+    "turned_270": "turned to the right by 90 degrees; turn it to the left",
+}
+_SENTENCES = {
+    "not_chest": "The picture does not look like a chest radiograph. Check that it is the right file.",
+    "unfamiliar": "The picture is unlike the frontal chest radiographs of adults that the models were trained with.",
+    "inverted": "Black and white look swapped, so that air is white. Invert the picture and read it again.",
+    **{code: f"The picture looks {how} and read it again." for code, how in _TURNED.items()},
+    "clipped": "Much of the picture is quite black or quite white: its window is too narrow. Export it with another.",
+    "low_contrast": "Few grey values are left in the picture: too dark, too bright or too flat. Export it with another "
+    "window.",
+    "child": "The patient looks like a child, and the file gives no age; the models were made for adults.",
+    "cropped": "Parts of the chest look cut off; what lies outside the picture was not seen.",
+    "mirrored": "The picture looks mirrored, so left and right may be swapped; in few people the heart does lie on the "
+    "right. Check the side marker.",
+}
+_CODES = dict.fromkeys(_TURNED, "rotated")
+
+
+def _looks(kind: GateKind, score: float) -> GateReason | None:
+    """The reason that a score gives, if it reaches a threshold."""
+    if not math.isfinite(score):
+        raise ValueError(f"the gate's score of {kind.code} is no number")
+    for outcome, threshold in ((Outcome.ABSTAIN, kind.abstain), (Outcome.WARN, kind.warn)):
+        if threshold is not None and score >= threshold:
+            code = _CODES.get(kind.code, kind.code)
+            return GateReason(code, outcome, _SENTENCES[kind.code], round(score, 4), threshold)
+    return None
+
+
+def appearance(
+    kinds: Sequence[GateKind], scores: Mapping[str, float], *, age: float | None = None, said: Collection[str] = ()
+) -> list[GateReason]:
+    """The reasons that lie in the picture itself.
 
     Args:
-        study: as read.
-        models: what ran: the expert if one did, and the reporter if it is a network.
-        assessments: all 14 findings.
+        kinds: what the gate recognises, with its thresholds.
+        scores: what its network and measures gave, by code.
+        age: of the patient in years, where it is known.
+        said: codes that the header gave already.
+
+    Raises:
+        ValueError: a score that is no number, which must not pass as harmless.
     """
-    notices = []
-    if names := [f"{info.kind} {info.name}" for info in models if info.demonstration]:
-        notices.append(
-            Notice(
-                "demonstration_model",
-                f"For demonstration only ({', '.join(names)}): trained on little data, for trying Hilum out.",
-            )
-        )
-    if any(a.score is not None and a.probability is None for a in assessments):
-        notices.append(Notice("uncalibrated", "The expert's scores are not calibrated: they are not probabilities."))
-    age = study.header.age_years
-    younger = []
-    for info in models:
-        youngest = info.capabilities.min_age_years
-        if age is not None and youngest is not None and age < youngest:
-            younger.append(f"{info.kind} {info.name} ({youngest:g} years)")
-    if younger:
-        text = f"The patient is younger than anyone these models were trained on: {', '.join(younger)}."
-        notices.append(Notice("younger_than_trained", text))
-    if study.laterals and study.frontals and any(info.kind == "expert" and not takes_laterals(info) for info in models):
-        notices.append(
-            Notice(
-                "lateral_not_assessed",
-                f"{len(study.laterals)} lateral image(s) not shown to the expert, which reads frontal ones.",
-            )
-        )
-    unknown = sum(image.view is View.UNKNOWN for image in study.frontals)
-    if unknown and len(study.radiographs) > 1:
-        notices.append(
-            Notice("views_unknown", f"The files of {unknown} image(s) do not say their view; taken as frontal.")
-        )
-    if left_out := _unplaced_left_out(study, models):
-        notices.append(left_out)
-    if len(study.frontals) > 1 and any(info.kind == "expert" for info in models):
-        notices.append(
-            Notice("highest_score", f"{len(study.frontals)} frontal images: of each finding the highest score counts.")
-        )
-    equalised = [i.name for i in models if i.capabilities.intensity == "histogram_equalised"]
-    if equalised and any(image.sop_instance_uid is not None for image in study.radiographs):
-        notices.append(
-            Notice(
-                "intensity",
-                f"{', '.join(equalised)} was trained on histogram-equalised pictures (as in MIMIC-CXR-JPG); "
-                "this is a DICOM image in its display window.",
-            )
-        )
-    return notices
+    found = {kind.code: reason for kind in kinds if (reason := _looks(kind, scores[kind.code]))}
+    if age is not None:
+        found.pop("child", None)  # an age that somebody wrote down outranks an appearance
+    turned = sorted(found.keys() & _TURNED.keys(), key=lambda code: scores[code])
+    for code in turned[:-1]:
+        del found[code]
+    # Of what is no chest, and of a chest that lies on its side, the network says nothing more that means anything; its
+    # grey values may be why it looks like none.
+    if (no_chest := found.get("not_chest")) and no_chest.outcome is Outcome.ABSTAIN:
+        found = {code: reason for code, reason in found.items() if code in ("not_chest", "low_contrast", "clipped")}
+        turned = []
+    if turned:
+        found.pop("mirrored", None)
+    return [reason for reason in found.values() if reason.outcome is Outcome.ABSTAIN or reason.code not in said]
 
 
-def _unplaced_left_out(study: Study, models: Sequence[CheckpointInfo]) -> Notice | None:
-    """Which images of unknown view no frontal list holds, and who was not shown them; None where there is nothing."""
-    numbers = [str(n) for n, image in enumerate(study.radiographs, 1) if image in study.unplaced]
-    # an expert that takes lateral images reads every one; a reporter's prompt has places for frontal and lateral only
-    blind = [f"{info.kind} {info.name}" for info in models if info.kind == "reporter" or not takes_laterals(info)]
-    if not numbers or not blind:
-        return None
-    return Notice(
-        "view_unknown_not_used",
-        f"Image {' and '.join(numbers)} of {len(study.radiographs)}: view unknown, so not shown to {', '.join(blind)}; "
-        "the study has PA or AP images, which are read.",
-    )
-
-
-def with_prior(study: Study, prior: Study | None) -> tuple[Study | None, list[Notice]]:
-    """The prior as far as it can be this patient's, and what to say of it.
-
-    Returns:
-        `prior`, or None where the files name another patient; and the notices.
-    """
-    if prior is None:
-        return None, []
-    here, there = study.header, prior.header
-    if here.patient_id and there.patient_id and here.patient_id != there.patient_id:
-        return None, [
-            Notice("prior_other_patient", "The prior names another patient than this study; it was left out.")
-        ]
-    if here.study_uid and here.study_uid == there.study_uid:
-        return None, [Notice("prior_same_study", "The prior is this very study; it was left out.")]
-    if here.study_date and there.study_date and there.study_date > here.study_date:
-        return prior, [Notice("prior_later", "The prior is dated after this study.")]
-    return prior, []
-
-
-def image_alone(reporter: CheckpointInfo, findings: Sequence[str] | None) -> list[Notice]:
-    """What to say of a demonstration reporter whose prompt tells it nothing.
+def judge(
+    image: Radiograph,
+    age: float | None,
+    models: Sequence[CheckpointInfo],
+    kinds: Sequence[GateKind] = (),
+    scores: Mapping[str, float] | None = None,
+) -> Verdict:
+    """What the gate says of one picture.
 
     Args:
-        reporter: the checkpoint.
-        findings: what goes into its prompt: names, none of them, or None where no expert looked.
+        image: the picture.
+        age: of the patient in years, as the study's header says.
+        models: those that would look at it.
+        kinds: what the gate recognises, with its thresholds.
+        scores: what its network and measures gave, by code; None where they were not asked.
+
+    Raises:
+        ValueError: a score that is no number, which must not pass as harmless.
     """
-    told = findings is not None and (findings or reporter.prompt_version == "hilum/1")
-    if told or not reporter.demonstration:
-        return []
-    return [
-        Notice(
-            "image_alone",
-            f"No findings stand in the prompt, and {reporter.name} was made for demonstration: its text is invented "
-            "and says nothing of this picture (see its card).",
-        )
-    ]
-
-
-_STUDY_UID = re.compile(r"[0-9.]{1,64}")
-
-
-def valid_study_uid(study: Study) -> tuple[str | None, list[Notice]]:
-    """The Study Instance UID if it is one (PS3.5 section 9.1: digits and dots, at most 64), and what to say if not.
-
-    What stands there instead may be anything, a patient's name too, so the notice does not repeat it.
-    """
-    if study.uid is None or _STUDY_UID.fullmatch(study.uid):
-        return study.uid, []
-    return None, [
-        Notice(
-            "study_uid_invalid",
-            "What the files give as Study Instance UID is none (digits and dots, at most 64); it was left out.",
-        )
-    ]
-
-
-def takes_laterals(info: CheckpointInfo) -> bool:
-    """Whether a model was trained on lateral images."""
-    return View.LATERAL in info.capabilities.views
+    reasons = _header_reasons(image, age, models)
+    if scores is not None:
+        reasons += appearance(kinds, scores, age=age, said={reason.code for reason in reasons})
+    return Verdict(tuple(sorted(reasons, key=lambda reason: reason.outcome is not Outcome.ABSTAIN)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from hilum.imaging import encode_png
 from hilum.pages import bar, printable_name, render
 from hilum.records import NO_FINDING, Assessment, Study
 from hilum.reporting.checks import check_draft
-from hilum.reporting.result import AI_DRAFT, StudyResult
-from hilum.reporting.text import presence
+from hilum.reporting.result import AI_DRAFT, NO_DRAFT, UNTESTED_MAP, StudyResult
+from hilum.reporting.text import gate_says, presence
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # The pictures of one page together stay below this, so that the page stays below 5 MB in base64.
@@ -40,7 +41,7 @@ def render_page(result: StudyResult) -> str:
     for (index, name), values in result.heatmaps.items():
         heat.setdefault(index, {})[name] = _data_uri(encode_png(values, max_side=_HEAT_SIDE))
     with_heat = {name for maps in heat.values() for name in maps}
-    said_elsewhere = (AI_DRAFT.code, "denies_unassessed")
+    said_elsewhere = (AI_DRAFT.code, NO_DRAFT.code, "denies_unassessed")
     return render(
         _TEMPLATES,
         "study",
@@ -50,15 +51,17 @@ def render_page(result: StudyResult) -> str:
         images=_images(result, result.study),
         heat=heat,
         rows=[
-            _row(a, _heat_says(a, len(heat)) if a.name in with_heat else None) for a in result.assessed_first_present
+            _row(a, _heat_says(a, len(heat), result.pointing) if a.name in with_heat else None)
+            for a in result.assessed_first_present
         ],
         absent_heat=any(not a.present for a in result.findings if a.name in with_heat),
         present=[a.name for a in result.findings if a.present],
         calibrated=any(a.probability is not None for a in result.findings),
         unassessed=result.unassessed,
-        checked=check_draft(result.report, result.findings, result.findings_source),
+        checked=check_draft(result.report, result.findings, result.findings_source) if result.report else None,
+        gate_says=gate_says(result),
         warnings=[notice for notice in result.warnings if notice.code not in said_elsewhere],
-        models=(("Expert", result.expert), ("Reporter", result.reporter)),
+        models=(("Gate", result.gate_model), ("Expert", result.expert), ("Reporter", result.reporter)),
         timings=tuple(result.timings.as_dict().items()),
     )
 
@@ -92,17 +95,20 @@ def _images(result: StudyResult, study: Study) -> list[dict[str, Any]]:
     return shown
 
 
-def _heat_says(a: Assessment, n_images: int) -> str:
+def _heat_says(a: Assessment, n_images: int, pointing: Sequence[str]) -> str:
     """What stands beside a heat map, because the map itself cannot say it: each is drawn up to its own strongest place.
 
-    So the map of an absent finding is as bright as that of a present one.
+    So the map of an absent finding is as bright as that of a present one, and one that points at nothing as one that
+    does.
     """
+    untested = "" if a.name in pointing else f" {UNTESTED_MAP}"
     score = f"score {a.score:.2f}" + (", the highest of the study's images" if n_images > 1 else "")
+    threshold = f"threshold {a.threshold:.2f}."
     if not a.present:
-        return f"Absent: {score}, threshold {a.threshold:.2f}. Single places may reach it, the whole picture does not."
+        return f"Absent: {score}, {threshold} Single places may reach it, the whole picture does not.{untested}"
     if presence(a) == "present (implied)":
-        return f"Present because another finding implies it; its own {score} is below the threshold {a.threshold:.2f}."
-    return f"Present: {score}, threshold {a.threshold:.2f}."
+        return f"Present because another finding implies it; its own {score} is below the {threshold}{untested}"
+    return f"Present: {score}, {threshold}{untested}"
 
 
 def _row(a: Assessment, heat_says: str | None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ SCHEMA: dict[str, Any] = {
     "impression_text": pl.String,
     "raw": pl.String,  # the draft as written
     "prompt": pl.String,
-    "warnings": pl.List(pl.String),  # their codes
+    "warnings": pl.List(pl.String),  # their codes, and those of the input gate's reasons
     "failed": pl.String,  # why there is no draft; null where there is one
     "run": pl.String,  # a digest of what the run was made of: rows of one run have the same
 }
@@ -117,19 +117,22 @@ def finished(table: pl.DataFrame, out: Path, settings: ReadSettings) -> pl.DataF
 
 
 def _identity(table: pl.DataFrame, settings: ReadSettings) -> dict[str, Any]:
-    """What a run is made of: the studies and the models asked for."""
-    asked = hashlib.sha256("\n".join("/".join(row) for row in table.select("corpus", "study").iter_rows()).encode())
+    """What a run is made of: the studies with their pictures, and the models asked for."""
+    asked = hashlib.sha256()
+    for corpus, study, root, images in table.select("corpus", "study", "root", "images").iter_rows():
+        paths = [str(Path(root) / image["path"]) for image in images or ()]
+        asked.update(json.dumps([corpus, study, *paths]).encode() + b"\n")
     return {
         "studies": asked.hexdigest(),
-        "model": _model(settings.model),
-        "expert": None if settings.expert is None else _model(settings.expert),
+        "model": asked_model(settings.model),
+        "expert": None if settings.expert is None else asked_model(settings.expert),
         "max_new_tokens": settings.max_new_tokens,
         "precision": settings.precision,
         "hilum": __version__,
     }
 
 
-def _model(name: str | Path) -> str:
+def asked_model(name: str | Path) -> str:
     """A model as asked for; of a checkpoint folder the place and what `hilum.json` says of every file in it."""
     try:
         card = Path(name, "hilum.json").read_bytes()
@@ -172,7 +175,9 @@ def _read(todo: list[dict[str, Any]], settings: ReadSettings) -> Iterator[dict[s
         for path, image in zip(paths, row["images"], strict=True)
     }
     # What the files of a row give comes together: failures of its files first, then its result.
-    with Reader(replace(settings, one_study=True, heatmaps=False)) as reader:
+    # Judging needs every study: what the gate would have kept from the models is drafted too, and its reasons stand
+    # among the row's warnings.
+    with Reader(replace(settings, one_study=True, heatmaps=False, force=True)) as reader:
         outcomes = reader.run(tuple(files), views=views)
         failures: list[Failure] = []
         waiting = iter(todo)
@@ -200,18 +205,25 @@ def _paths(row: Mapping[str, Any]) -> set[str]:
 
 def _row(row: Mapping[str, Any], result: StudyResult | None, failures: list[Failure]) -> dict[str, Any]:
     said = {a.name: a for a in result.findings} if result else {}
+    report = result.report if result else None
     why = "; ".join(f"{f.code.value}: {f.message}" for f in failures) or "nothing was read"
     return {
         **{name: row[name] for name in ("corpus", "patient", "study", "split")},
         "scores": {name: said[name].score if result else None for name in NAMES},
         "present": {name: said[name].present if result else None for name in NAMES},
-        "findings_text": result.report.findings_text if result else "",
-        "impression_text": result.report.impression_text if result else "",
-        "raw": result.report.raw if result else "",
+        "findings_text": report.findings_text if report else "",
+        "impression_text": report.impression_text if report else "",
+        "raw": report.raw if report else "",
         "prompt": result.prompt if result else None,
-        "warnings": [notice.code for notice in result.warnings] if result else [f.code.value for f in failures],
+        "warnings": _codes(result) if result else [f.code.value for f in failures],
         "failed": None if result else why,
     }
+
+
+def _codes(result: StudyResult) -> list[str]:
+    """The codes of a study's warnings, and of the gate's reasons to doubt its pictures."""
+    doubts = [reason.code for image in result.radiographs for reason in image.gate.reasons]
+    return list(dict.fromkeys([*(notice.code for notice in result.warnings), *doubts]))
 
 
 def _write(table: pl.DataFrame, out: Path) -> None:

@@ -16,6 +16,8 @@ def read(
     *,
     model: str | Path = "starter",
     expert: str | Path | None = "starter",
+    gate: str | Path = "starter",
+    force: bool = False,
     findings: Sequence[str] | None = None,
     indication: str | None = None,
     prior: str | Path | None = None,
@@ -37,6 +39,8 @@ def read(
         model: the reporter: "starter" (bundled, for demonstration), a checkpoint folder (ours, Hugging Face's, or
             DeepSeek's original format), a hub id, or "template" (sentences from a grammar, no network).
         expert: the classifier: "starter", a checkpoint folder, or None for none.
+        gate: the input gate: "starter" or a checkpoint folder. A study from which it abstains has no draft.
+        force: also read what the gate abstains from.
         findings: names of findings to give to the reporter as present instead of the expert's, which then does not
             run. An empty sequence says that none is present.
         indication: why the examination was asked for; goes into the prompt as quoted data.
@@ -61,6 +65,8 @@ def read(
     settings = ReadSettings(
         model=model,
         expert=expert,
+        gate=gate,
+        force=force,
         findings=findings,
         indication=indication,
         prior=prior,

@@ -25,16 +25,11 @@ from hilum.imaging import Decoder, find_images, group_studies
 from hilum.labeling import template_draft
 from hilum.records import NAMES, Assessment, Notice, Radiograph, Report, Study, View
 from hilum.reporting.checks import check_draft
-from hilum.reporting.gate import (
-    image_alone,
-    refuse_unsuitable,
-    study_notices,
-    takes_laterals,
-    valid_study_uid,
-    with_prior,
-)
+from hilum.reporting.gate import Outcome, Verdict, judge, refuse_unsuitable, takes_laterals
+from hilum.reporting.notices import gate_notices, image_alone, study_notices, valid_study_uid, with_prior
 from hilum.reporting.result import (
     AI_DRAFT,
+    NO_DRAFT,
     Failure,
     FindingsSource,
     ImageSummary,
@@ -42,12 +37,14 @@ from hilum.reporting.result import (
     StudyResult,
     Timings,
     digest_of,
+    untested_maps,
 )
 from hilum.reporting.settings import TEMPLATE, ReadSettings, given_assessments, injected
 
 if TYPE_CHECKING:
     from hilum.models.checkpoint import CheckpointInfo
-    from hilum.models.expert import Expert
+    from hilum.models.expert import Expert, Seen
+    from hilum.models.gate import Gate
     from hilum.models.janus import Generation, Reporter
     from hilum.models.prompt import Prompt
 
@@ -64,13 +61,21 @@ Plan = tuple[tuple[str, ...], ...]
 
 @dataclass(slots=True)
 class _Work:
-    """A study on its way."""
+    """A study on its way.
+
+    Attributes:
+        shown: the study as the models are shown it; None where the gate kept all of it from them.
+        verdicts: what the gate says of each picture.
+    """
 
     study: Study
     decode_s: float
     notices: list[Notice]
+    shown: Study | None = None
+    verdicts: tuple[Verdict, ...] = ()
     assessments: tuple[Assessment, ...] = ()
     heatmaps: Mapping[tuple[int, str], NDArray[np.float32]] = field(default_factory=dict)
+    gate_s: float = 0.0
     expert_s: float = 0.0
     other_s: float = 0.0
     prompt: Prompt | None = None
@@ -80,9 +85,11 @@ class _Work:
 class _Models:
     expert: Expert | None
     reporter: Reporter | None
+    gate: Gate | None
 
     @property
     def infos(self) -> list[CheckpointInfo]:
+        """Of the models that read; the gate's stands apart."""
         return [model.info for model in (self.expert, self.reporter) if model is not None]
 
 
@@ -136,7 +143,7 @@ class Reader:
         self._start_loading()  # many headers take a while
         studies: dict[str, list[str]] = {}
         for number, file in enumerate(files):
-            studies.setdefault(self._decoder.study_uid(file) or f"file {number}", []).append(file)
+            studies.setdefault(self._decoder.header(file).study_uid or f"file {number}", []).append(file)
         return tuple(map(tuple, studies.values()))
 
     def read(self, paths: Iterable[str | Path]) -> Iterator[StudyResult | Failure]:
@@ -239,16 +246,26 @@ class Reader:
         started = time.perf_counter()
         refuse_unsuitable(work.study, models.infos)
         prior, prior_notices = with_prior(work.study, self._prior[0])
-        study = work.study = replace(work.study, prior=prior, indication=settings.indication)
+        work.study = replace(work.study, prior=prior, indication=settings.indication)
+        seen = self._judge(models, work)
+        study = work.shown
+        if study is None:
+            work.assessments = given_assessments(())
+            work.other_s = time.perf_counter() - started - work.gate_s
+            return work
         if models.expert is not None:
             before = time.perf_counter()
-            said = {a.name: a for a in models.expert.assess(study.radiographs)}
+            said = {a.name: a for a in models.expert.assess(study.radiographs, seen)}
             work.assessments = tuple(said[name] for name in NAMES)
             if settings.heatmaps:
-                work.heatmaps = _heatmaps(models.expert, study, work.assessments)
+                work.heatmaps = _heatmaps(models.expert, work.study, study, work.assessments, seen)
+                work.notices += untested_maps(
+                    {name for _, name in work.heatmaps}, models.expert.info.capabilities.pointing
+                )
             work.expert_s = time.perf_counter() - before
         else:
             work.assessments = given_assessments(settings.findings or ())
+        work.notices += gate_notices(work.study, study)
         work.notices += study_notices(study, models.infos, work.assessments) + self._prior[1] + prior_notices
         if models.reporter is not None:
             given = settings.findings is not None
@@ -264,16 +281,45 @@ class Reader:
         if settings.findings is not None and settings.expert not in (None, "starter"):
             idle = f"Findings were given, so the expert {settings.expert} was not asked."
             work.notices.append(Notice("expert_not_used", idle))
-        work.other_s = time.perf_counter() - started - work.expert_s
+        work.other_s = time.perf_counter() - started - work.expert_s - work.gate_s
         return work
+
+    def _judge(self, models: _Models, work: _Work) -> Seen | None:
+        """Ask the gate, and put into `work` what of the study the models may be shown.
+
+        Returns:
+            What the expert's network saw of the pictures, where the gate looks through its eyes.
+        """
+        started = time.perf_counter()
+        study, gate, seen = work.study, models.gate, None
+        scores: Mapping[Radiograph, Mapping[str, float]] = {}
+        if gate is not None:
+            seen = gate.eyes.features(study.radiographs)
+            # it was made for frontal views: of what the file calls lateral its scores mean nothing
+            scores = gate.scores([image for image in study.radiographs if image.view is not View.LATERAL], seen)
+        kinds = gate.kinds if gate else ()
+        age = study.header.age_years
+        work.verdicts = tuple(judge(image, age, models.infos, kinds, scores.get(image)) for image in study.radiographs)
+        kept = tuple(
+            image
+            for image, verdict in zip(study.radiographs, work.verdicts, strict=True)
+            if self.settings.force or image.view is View.LATERAL or verdict.outcome is not Outcome.ABSTAIN
+        )
+        enough = any(image in study.frontals for image in kept) or all(map(takes_laterals, models.infos))
+        work.shown = replace(study, radiographs=kept) if kept and enough else None
+        work.gate_s = time.perf_counter() - started
+        return seen if gate is not None and gate.eyes is models.expert else None
 
     def _finish(self, waiting: Sequence[_Work | Failure], n_files: int) -> Iterator[StudyResult | Failure]:
         """The drafts of what waits, in its order."""
         _ = self._models  # where they cannot be loaded, files that failed are no outcome either
-        drafted = iter(self._draft([item for item in waiting if isinstance(item, _Work)]))
+        drafted = iter(self._draft([item for item in waiting if isinstance(item, _Work) and item.shown]))
         self.files_done += n_files
         for item in waiting:
-            yield item if isinstance(item, Failure) else next(drafted)
+            if isinstance(item, Failure):
+                yield item
+            else:
+                yield next(drafted) if item.shown else self._outcome(item, None, 0.0)
 
     def _draft(self, works: Sequence[_Work]) -> list[StudyResult | Failure]:
         """Drafts for a batch; when the batch fails, study by study, so that only the guilty one is lost."""
@@ -285,13 +331,14 @@ class Reader:
             # outside the handler of the error, whose traceback would still hold the batch's memory
             return [drafts] if len(works) == 1 else [outcome for work in works for outcome in self._draft([work])]
         share = (time.perf_counter() - started) / len(works)
-        outcomes: list[StudyResult | Failure] = []
-        for work, draft in zip(works, drafts, strict=True):
-            try:
-                outcomes.append(self._result(work, draft, share))
-            except Exception as error:
-                outcomes.append(_failure(work.study, error))
-        return outcomes
+        return [self._outcome(work, draft, share) for work, draft in zip(works, drafts, strict=True)]
+
+    def _outcome(self, work: _Work, generation: Generation | None, draft_s: float) -> StudyResult | Failure:
+        """The result of a study, or why there is none."""
+        try:
+            return self._result(work, generation, draft_s)
+        except Exception as error:
+            return _failure(work.study, error)
 
     def _generate(self, works: Sequence[_Work]) -> list[Generation | None] | Failure:
         """What the reporter writes for each; None where the template will write; or why all of it failed."""
@@ -308,34 +355,43 @@ class Reader:
         """Put together what is known of a study."""
         started = time.perf_counter()
         models, settings, study = self._models, self.settings, work.study
-        report = template_draft(work.assessments) if generation is None else Report.parse(generation.text)
+        report = None
+        if work.shown is not None:
+            report = template_draft(work.assessments) if generation is None else Report.parse(generation.text)
         study_uid, uid_notices = valid_study_uid(study)
-        # one warning of one matter: that a model knows no patient so young says more than that this one is a child
-        said = "child" if any(notice.code == "younger_than_trained" for notice in work.notices) else None
+        asked = models.expert is not None and report is not None
+        abstained = any(verdict.outcome is Outcome.ABSTAIN for verdict in work.verdicts)
         result = StudyResult(
             source=study.source,
             study_uid=study_uid,
-            radiographs=tuple(ImageSummary.of(image, without=said) for image in study.radiographs),
+            radiographs=tuple(map(ImageSummary.of, study.radiographs, work.verdicts)),
             findings=work.assessments,
-            findings_source=_findings_source(settings),
+            findings_source="none" if report is None else _findings_source(settings),
             report=report,
             token_ids=None if generation is None else tuple(generation.token_ids),
             prompt=None if generation is None else generation.prompt,
-            expert=_identity(models.expert.info) if models.expert else None,
+            expert=_identity(models.expert.info) if models.expert and asked else None,
             reporter=_identity(models.reporter.info) if models.reporter else ModelIdentity(TEMPLATE, __version__, None),
             timings=Timings(),
             warnings=(),
+            gate_model=_identity(models.gate.info) if models.gate else None,
+            forced=settings.force and abstained,
             study=study if settings.heatmaps else None,
             heatmaps=work.heatmaps,
+            pointing=models.expert.info.capabilities.pointing if models.expert else (),
         )
-        drafted = generation.notices if generation else ()
-        checked = check_draft(report, result.findings, result.findings_source)
-        own_s = work.decode_s + work.expert_s + work.other_s + draft_s + time.perf_counter() - started
+        said: list[Notice] = [NO_DRAFT if report is None else AI_DRAFT, *work.notices, *uid_notices]
+        if report is not None:
+            said += generation.notices if generation else ()
+            said += report.problems
+            said += check_draft(report, result.findings, result.findings_source).notices
+        own_s = work.decode_s + work.gate_s + work.expert_s + work.other_s + draft_s + time.perf_counter() - started
         return replace(
             result,
-            warnings=(AI_DRAFT, *work.notices, *uid_notices, *drafted, *report.problems, *checked.notices),
+            warnings=tuple(said),
             timings=Timings(
                 decode=work.decode_s,
+                gate=work.gate_s,
                 expert=work.expert_s,
                 vision=generation.vision_s if generation else 0.0,
                 prefill=generation.prefill_s if generation else 0.0,
@@ -363,6 +419,7 @@ def _load(settings: ReadSettings) -> _Models:
     """Load what the settings ask for; the heavy imports happen here, off the main thread."""
     expert: Expert | None = None
     reporter: Reporter | None = None
+    gate: Gate | None = None
     if settings.use_expert and settings.expert is not None:
         from hilum.models.expert import load_expert
 
@@ -375,7 +432,12 @@ def _load(settings: ReadSettings) -> _Models:
             reporter = load_reporter(
                 settings.model, device=settings.device, precision=settings.precision, download=settings.download
             )
-    return _Models(expert, reporter)
+    if settings.use_gate:
+        from hilum.models.gate import load_gate
+
+        with _opening(settings.gate):
+            gate = load_gate(settings.gate, expert)
+    return _Models(expert, reporter, gate)
 
 
 @contextmanager
@@ -398,15 +460,15 @@ def _findings_source(settings: ReadSettings) -> FindingsSource:
 
 
 def _heatmaps(
-    expert: Expert, study: Study, assessments: Sequence[Assessment]
+    expert: Expert, study: Study, shown: Study, assessments: Sequence[Assessment], seen: Seen | None
 ) -> dict[tuple[int, str], NDArray[np.float32]]:
-    """Heat maps of every scored finding on every image the expert looked at."""
+    """Heat maps of every scored finding on every image the expert looked at, by the image's place in the study."""
     names = [a.name for a in assessments if a.score is not None]
     return {
         (index, name): values
         for index, image in enumerate(study.radiographs)
-        if image in study.frontals or takes_laterals(expert.info)
-        for name, values in expert.heatmaps(image, names).items()
+        if image in shown.frontals or (image in shown.radiographs and takes_laterals(expert.info))
+        for name, values in expert.heatmaps(image, names, seen).items()
     }
 
 

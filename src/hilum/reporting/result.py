@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,9 +14,18 @@ from numpy.typing import NDArray
 
 from hilum.errors import HilumError, Reason
 from hilum.records import NAMES, NO_FINDING, Assessment, Notice, Radiograph, Report, Study
+from hilum.reporting.gate import FROM_HEADER, NOTHING_TO_SAY, Outcome, Verdict, outcome_of_study
 
 SCHEMA = "hilum.read/1"
 AI_DRAFT = Notice("ai_draft", "AI draft, not for diagnosis.")
+NO_DRAFT = Notice(
+    "no_draft", "No draft was written: the input gate abstained. To read it all the same, give --force (force=True)."
+)
+UNTESTED_MAP = (
+    "This map has not passed a test of whether it points at the finding: it shows what moved the score, not where the "
+    "disease is."
+)
+"""Stands beside every heat map that its checkpoint does not say more of (`Capabilities.pointing`)."""
 
 FindingsSource = Literal["expert", "given", "none"]
 
@@ -67,7 +76,8 @@ class Timings:
         vision: the reporter's vision tower and aligner.
         prefill: reading the prompt.
         generate: writing the text.
-        total: all work on this study, the steps above included; loading the models is not.
+        total: all work on this study, the steps above and below included; loading the models is not.
+        gate: the input gate; where it looks through the expert's eyes, that one pass of the network is counted here.
     """
 
     decode: float = 0.0
@@ -76,12 +86,13 @@ class Timings:
     prefill: float = 0.0
     generate: float = 0.0
     total: float = 0.0
+    gate: float = 0.0
 
     def as_dict(self) -> dict[str, float]:
         """As in the JSON contract, to 0.1 ms."""
         return {
             name: round(getattr(self, name), 4)
-            for name in ("decode", "expert", "vision", "prefill", "generate", "total")
+            for name in ("decode", "gate", "expert", "vision", "prefill", "generate", "total")
         }
 
 
@@ -95,12 +106,13 @@ class ImageSummary:
     width: int
     spacing_mm: tuple[float, float] | None
     warnings: tuple[Notice, ...]
+    gate: Verdict = NOTHING_TO_SAY
 
     @classmethod
-    def of(cls, image: Radiograph, *, without: str | None = None) -> ImageSummary:
-        """What the JSON says of a radiograph, the warning of one code left out."""
-        warnings = tuple(notice for notice in image.warnings if notice.code != without)
-        return cls(image.source, image.view.value, image.height, image.width, image.spacing_mm, warnings)
+    def of(cls, image: Radiograph, gate: Verdict = NOTHING_TO_SAY) -> ImageSummary:
+        """What the JSON says of a radiograph; what the gate says of the file stands among its reasons alone."""
+        warnings = tuple(notice for notice in image.warnings if notice.code not in FROM_HEADER)
+        return cls(image.source, image.view.value, image.height, image.width, image.spacing_mm, warnings, gate)
 
     def as_dict(self) -> dict[str, Any]:
         """As in the JSON contract."""
@@ -111,12 +123,31 @@ class ImageSummary:
             "width": self.width,
             "spacing_mm": list(self.spacing_mm) if self.spacing_mm else None,
             "warnings": [notice.as_dict() for notice in self.warnings],
+            "gate": self.gate.as_dict(),
         }
+
+
+def untested_maps(mapped: Collection[str], pointing: Collection[str]) -> list[Notice]:
+    """What to say of heat maps that have not passed a pointing test.
+
+    Args:
+        mapped: findings that there are maps of.
+        pointing: findings whose maps passed.
+    """
+    untested = [name for name in NAMES if name in mapped and name not in pointing]
+    if not untested:
+        return []
+    which = "" if len(untested) == len(mapped) else f" of {', '.join(untested)}"
+    text = (
+        f"The expert's heat maps{which} have not passed a test of whether they point at findings; they show what moved "
+        "the score, not where the disease is."
+    )
+    return [Notice("heatmaps_untested", text)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyResult:
-    """A study that was read.
+    """A study that was read, or that the input gate kept from the models.
 
     Attributes:
         source: how the caller named the study.
@@ -124,15 +155,19 @@ class StudyResult:
         radiographs: its images, in the order given.
         findings: all 14, in the order of `hilum.records.NAMES`.
         findings_source: "expert", "given" by the caller, or "none".
-        report: the draft.
-        token_ids: the reporter's tokens; None for a template draft.
-        prompt: what the reporter was asked; None for a template draft.
+        report: the draft; None where the gate abstained.
+        token_ids: the reporter's tokens; None for a template draft, and without a draft.
+        prompt: what the reporter was asked; None for a template draft, and without a draft.
         expert: the classifier; None where none ran.
-        reporter: what wrote the draft.
+        reporter: what wrote the draft, or would have.
         timings: wall times.
-        warnings: what a person should know; the first says that this is an AI draft.
+        warnings: what a person should know; the first says that this is an AI draft, or that there is none.
+        gate_model: the gate's network; None where only the header was asked.
+        forced: whether models were shown a picture that the gate had abstained from.
         study: the images themselves, where `heatmaps` was asked for; else None, to spare memory.
         heatmaps: (index of the radiograph, finding) -> float32 ``[H, W]`` in 0..1, where asked for.
+        pointing: the findings whose heat maps passed a test of whether they point at the disease, as the expert's
+            checkpoint says; of the others `UNTESTED_MAP` holds.
         page: name of its page's file in the output folder; None where none was written.
     """
 
@@ -141,15 +176,18 @@ class StudyResult:
     radiographs: tuple[ImageSummary, ...]
     findings: tuple[Assessment, ...]
     findings_source: FindingsSource
-    report: Report
+    report: Report | None
     token_ids: tuple[int, ...] | None
     prompt: str | None
     expert: ModelIdentity | None
     reporter: ModelIdentity
     timings: Timings
     warnings: tuple[Notice, ...]
+    gate_model: ModelIdentity | None = None
+    forced: bool = False
     study: Study | None = None
     heatmaps: Mapping[tuple[int, str], NDArray[np.float32]] = field(default_factory=dict)
+    pointing: tuple[str, ...] = ()
     page: str | None = None
 
     def __post_init__(self) -> None:
@@ -159,6 +197,11 @@ class StudyResult:
         for a in self.findings:
             if not all(v is None or math.isfinite(v) for v in (a.score, a.probability, a.threshold)):
                 raise ValueError(f"{a.name} has a number that is not finite")
+
+    @property
+    def gate(self) -> Outcome:
+        """What the gate says of the study: abstain where it abstains from every picture."""
+        return outcome_of_study([image.gate for image in self.radiographs])
 
     @property
     def assessed_first_present(self) -> tuple[Assessment, ...]:
@@ -183,7 +226,9 @@ class StudyResult:
             "radiographs": [image.as_dict() for image in self.radiographs],
             "findings": [a.as_dict() for a in self.findings],
             "findings_source": self.findings_source,
-            "report": {
+            "report": None
+            if self.report is None
+            else {
                 "findings": self.report.findings_text,
                 "impression": self.report.impression_text,
                 "raw": self.report.raw,
@@ -193,7 +238,9 @@ class StudyResult:
             "models": {
                 "expert": self.expert.as_dict() if self.expert else None,
                 "reporter": self.reporter.as_dict(),
+                "gate": self.gate_model.as_dict() if self.gate_model else None,
             },
+            "gate": {"outcome": self.gate.value, "forced": self.forced},
             "timings_s": self.timings.as_dict(),
             "warnings": [notice.as_dict() for notice in self.warnings],
             "page": self.page,

@@ -30,6 +30,10 @@ class ReadSettings:
     """The reporter: "starter" (bundled), a checkpoint folder, a hub id, or "template" (sentences, no network)."""
     expert: str | Path | None = "starter"
     """The classifier: "starter" (bundled), a checkpoint folder, or None for no expert."""
+    gate: str | Path = "starter"
+    """The input gate: "starter" (bundled) or a checkpoint folder."""
+    force: bool = False
+    """True: also read what the gate abstains from; its reasons are said all the same."""
     findings: Sequence[str] | None = None
     """Findings to give to the reporter as present instead of the expert's, which is then not run; () gives none."""
     indication: str | None = None
@@ -75,6 +79,8 @@ class ReadSettings:
         expected: dict[str, tuple[tuple[type, ...], str]] = {
             "model": ((str, Path), "text or a path"),
             "expert": ((str, Path, NoneType), "text or a path"),
+            "gate": ((str, Path), "text or a path"),
+            "force": ((bool,), "True or False"),
             "indication": ((str, NoneType), "text"),
             "prior": ((str, Path, NoneType), "text or a path"),
             "max_new_tokens": ((int,), "a whole number"),
@@ -94,6 +100,11 @@ class ReadSettings:
     def use_expert(self) -> bool:
         """Whether the classifier runs."""
         return self.findings is None and self.expert is not None
+
+    @property
+    def use_gate(self) -> bool:
+        """Whether the gate's network runs: where no network looks at the picture, only the header is asked."""
+        return self.use_expert or self.model != TEMPLATE
 
 
 def _names(findings: object) -> tuple[str, ...]:

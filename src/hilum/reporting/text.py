@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.text import Text
 
 from hilum.pages import printable, printable_name
-from hilum.records import NAMES, NO_FINDING, Assessment
+from hilum.records import NAMES, NO_FINDING, Assessment, Report
 from hilum.reporting.checks import check_draft
-from hilum.reporting.result import AI_DRAFT, Failure, ModelIdentity, StudyResult
+from hilum.reporting.gate import Outcome
+from hilum.reporting.result import AI_DRAFT, NO_DRAFT, Failure, ModelIdentity, StudyResult
 
 _BAR_WIDTH = 24
 
@@ -35,9 +36,12 @@ def print_study(console: Console, result: StudyResult) -> None:
         view = "view unknown" if image.view == "unknown" else image.view
         _print(console, Text(f"{name}{view}, {image.width} x {image.height} pixels, {spacing}", "dim"), indent=2)
     console.print()
-    _print_findings(console, result, marks)
-    _print_report(console, result)
+    _print_gate(console, result)
+    if result.report is not None:
+        _print_findings(console, result, marks)
+        _print_report(console, result, result.report)
     _print_warnings(console, result)
+    _print(console, Text(f"Gate      {_model(result.gate_model)}: {gate_says(result)}", "dim"), hang=10)
     _print(console, Text(f"Expert    {_model(result.expert)}", "dim"), hang=10)
     _print(console, Text(f"Reporter  {_model(result.reporter)}", "dim"), hang=10)
     times = ", ".join(f"{name} {value:.2f}" for name, value in result.timings.as_dict().items())
@@ -128,9 +132,32 @@ def _bar(a: Assessment, marks: dict[str, str]) -> Text:
     return bar
 
 
-def _print_report(console: Console, result: StudyResult) -> None:
+def gate_says(result: StudyResult) -> str:
+    """The gate's outcome in a few words."""
+    if result.report is None:
+        return "abstained, so no draft was written; --force reads it all the same"
+    if result.forced:
+        return "abstained, and was overruled (--force)"
+    return "passed" if result.gate is Outcome.PASS else "passed with a warning"
+
+
+def _print_gate(console: Console, result: StudyResult) -> None:
+    """Why the pictures are doubted; nothing where they are not."""
+    if all(not image.gate.reasons for image in result.radiographs):
+        return
+    _print(console, Text.assemble(("INPUT GATE", "bold"), "  ", (gate_says(result), "bold red")))
+    for number, image in enumerate(result.radiographs, 1):
+        where = f"image {number}: " if len(result.radiographs) > 1 else ""
+        for reason in image.gate.reasons:
+            measured = "" if reason.score is None else f" {reason.score:.2f}, threshold {reason.threshold:.2f}"
+            line = Text(f"- {where}{printable(reason.message)} ")
+            _print(console, line + Text(f"[{reason.code}{measured}]", "yellow"), indent=2, hang=2)
+    console.print()
+
+
+def _print_report(console: Console, result: StudyResult, report: Report) -> None:
     _print(console, Text.assemble(("DRAFT REPORT", "bold"), "  ", (AI_DRAFT.message.rstrip("."), "bold red")))
-    checked = check_draft(result.report, result.findings, result.findings_source)
+    checked = check_draft(report, result.findings, result.findings_source)
     for title, sentences in (("FINDINGS", checked.findings), ("IMPRESSION", checked.impression)):
         _print(console, Text(title, "bold"), indent=2)
         body = Text("" if sentences else "(empty)", "" if sentences else "dim")
@@ -146,7 +173,7 @@ def _print_report(console: Console, result: StudyResult) -> None:
 
 def _print_warnings(console: Console, result: StudyResult) -> None:
     """All but what the draft's own lines already say: the banner and the marked sentences."""
-    said = (AI_DRAFT.code, "denies_unassessed")
+    said = (AI_DRAFT.code, NO_DRAFT.code, "denies_unassessed")
     shown = [notice.message for notice in result.warnings if notice.code not in said]
     for image in result.radiographs:
         where = f"{image.file}: " if len(result.radiographs) > 1 else ""

@@ -16,6 +16,7 @@ from hilum.statistics.calibration import (
     Reliability,
     ReliabilityBin,
     ece_bootstrap,
+    mean_ece_bootstrap,
     platt,
     recalibration,
     reliability,
@@ -31,7 +32,7 @@ from hilum.statistics.curves import (
 from hilum.statistics.decision import DecisionCurve, decision_curve
 from hilum.statistics.icc import IntraclassCorrelation, icc
 from hilum.statistics.paired import McNemar, PairedDifference, holm, mcnemar, paired_sums
-from hilum.statistics.proportions import Proportion, wilson
+from hilum.statistics.proportions import Proportion, wilson, wilson_f1
 from hilum.statistics.roc import AucEstimate, PairedAuc, auc, paired_auc
 from hilum.statistics.sample_size import (
     AccuracySize,
@@ -102,6 +103,7 @@ __all__ = [
     "maximum_f1",
     "maximum_youden",
     "mcnemar",
+    "mean_ece_bootstrap",
     "n_for_accuracy",
     "n_for_auc",
     "n_for_auc_difference",
@@ -118,4 +120,5 @@ __all__ = [
     "roc_curve",
     "sums_bootstrap",
     "wilson",
+    "wilson_f1",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -279,23 +280,81 @@ def ece_bootstrap(
         As `reliability`; the lower end as a test of calibration: Brocker & Smith, Weather and Forecasting 22:651-661
         (2007).
     """
-    y, s = labelled_scores(labels, scores)
-    member = _equal_counts(unit_interval(s), n_bins)
-    gaps = np.zeros((y.size, int(member.max()) + 1))
-    gaps[np.arange(y.size), member] = s - y
-    of_resample = resamples.sums(np.column_stack([gaps, np.ones(y.size)]))
-    gap = gaps.sum(axis=0) / y.size
-    deviation = of_resample[:, :-1] / of_resample[:, -1:] - gap
-    estimate = float(np.abs(gap).sum())
+    return mean_ece_bootstrap([(labels, scores, np.arange(resamples.n))], resamples, n_bins, level=level)
+
+
+def mean_ece_bootstrap(
+    findings: Sequence[tuple[ArrayLike, ArrayLike, NDArray[np.intp]]],
+    resamples: Resamples,
+    n_bins: int = 10,
+    *,
+    level: float = 0.95,
+) -> Interval:
+    """The mean of the expected calibration errors of several findings, with the interval of `ece_bootstrap`.
+
+    Either bound of a finding's error holds in every resample, so its mean over the findings bounds the mean error.
+
+    Args:
+        findings: of each its labels `[k]`, its scores `[k]`, and which `[k]` of the resamples' n studies they are of.
+        resamples: of the patients of all n studies.
+        n_bins: see `ece_bootstrap`; every finding has its own bins.
+        level: see `ece_bootstrap`.
+
+    Returns:
+        The interval always holds its estimate. A resample without a case of one of the findings counts as undefined;
+        where more than half are, the ends are nan.
+
+    Raises:
+        DataError: as `ece_bootstrap`, or there is no finding.
+
+    Source:
+        As `ece_bootstrap`.
+    """
+    if not findings:
+        raise DataError("There is no finding to average over; expected one or more.")
+    errors, above, below = [], [], []
+    for labels, scores, rows in findings:
+        gap, deviation = _gaps(labels, scores, rows, resamples, n_bins)
+        errors.append(float(np.abs(gap).sum()))
+        above.append(np.abs(deviation).sum(axis=1))
+        below.append(deviation @ np.sign(gap))
+    estimate = float(np.mean(errors))
+    defined = np.isfinite(above).all(axis=0)
+    low = high = math.nan
     tail = (1.0 - confidence_level(level)) / 2.0
+    if 2 * defined.sum() >= defined.size:
+        low = max(0.0, estimate - float(np.quantile(np.mean(above, axis=0)[defined], 1.0 - tail)))
+        # few resamples may all lie on one side
+        high = min(1.0, estimate - min(0.0, float(np.quantile(np.mean(below, axis=0)[defined], tail))))
     return Interval(
         estimate=estimate,
-        low=max(0.0, estimate - float(np.quantile(np.abs(deviation).sum(axis=1), 1.0 - tail))),
-        high=min(1.0, estimate - float(np.quantile(deviation @ np.sign(gap), tail))),
+        low=low,
+        high=high,
         level=level,
         n=resamples.n,
         n_clusters=resamples.n_clusters,
         n_resamples=resamples.n_resamples,
-        n_undefined=0,
+        n_undefined=int((~defined).sum()),
         method="conservative bootstrap over clusters",
     )
+
+
+def _gaps(
+    labels: ArrayLike, scores: ArrayLike, rows: NDArray[np.intp], resamples: Resamples, n_bins: int
+) -> tuple[Floats, Floats]:
+    """Of each bin `[b]` the mean score less the share of positives, weighted by its share of the cases.
+
+    And how far each resample `[r, b]` is from it; nan in a resample without cases.
+    """
+    y, s = labelled_scores(labels, scores)
+    if rows.shape != y.shape:
+        raise DataError(f"{y.size} cases were given for {rows.size} places among the resamples' studies.")
+    member = _equal_counts(unit_interval(s), n_bins)
+    values = np.zeros((resamples.n, int(member.max()) + 2))
+    values[rows, member] = s - y
+    values[rows, -1] = 1.0
+    sums = resamples.sums(values)
+    gap: Floats = values[:, :-1].sum(axis=0) / y.size
+    moved = np.full((len(sums), gap.size), np.nan)
+    np.divide(sums[:, :-1], sums[:, -1:], out=moved, where=sums[:, -1:] != 0)
+    return gap, moved - gap

@@ -1,4 +1,4 @@
-"""A proportion and its interval."""
+"""A proportion and its interval; F1 as a function of one."""
 
 from __future__ import annotations
 
@@ -60,3 +60,29 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Proportion:
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return Proportion(share, low, high, successes, n, level)
+
+
+def wilson_f1(agreed: int, named: int, *, level: float = 0.95) -> Proportion:
+    """F1 with the Wilson interval of the Jaccard share it is a function of.
+
+    Of the cases that either side calls positive, a share J = tp / (tp + fp + fn) is called so by both, and F1 = 2 J /
+    (1 + J) rises with J, so the ends of J's interval become those of F1's. It keeps a width where no case, or every
+    one, is agreed on, where all resamples of a bootstrap are alike.
+
+    Args:
+        agreed: tp, 0..named.
+        named: tp + fp + fn; 0 is allowed and gives an undefined estimate with the interval 0..1.
+        level: confidence level.
+
+    Returns:
+        F1 and its ends; `successes` and `n` are `agreed` and `named`.
+
+    Raises:
+        DataError: not 0 <= agreed <= named.
+
+    Source:
+        Lam, Gopal & Qian, Confidence intervals for the F1 score, arXiv:2309.14621 (2023), Wilson indirect method.
+    """
+    share = wilson(agreed, named, level=level)
+    estimate, low, high = (2.0 * value / (1.0 + value) for value in (share.estimate, share.low, share.high))
+    return Proportion(estimate, low, high, agreed, named, level)

@@ -62,7 +62,7 @@ def write_card(path: Path, result: Mapping[str, Any]) -> None:
         "",
         "Written by the cross-validation of the recipe; the numbers behind it lie in the JSON file beside this page. "
         "Both are made anew from the out-of-fold scores, without training, by "
-        f"`{_COMMAND} RECIPE CARD --set data.root=DIR`, CARD being this page.",
+        f"`{_COMMAND} RECIPE CARD --set data.0.manifest=MANIFEST --set peer.table=CSV`, CARD being this page.",
         "",
         *_headline(result),
         "",
@@ -138,21 +138,30 @@ def _against(one: Mapping[str, Any]) -> str:
 
 
 def _method(result: Mapping[str, Any]) -> list[str]:
-    recipe = result["recipe"]
+    age = result["minimum_age_years"]
+    trained = f"patients of {age:g} years and older; tested on all, younger ones included," if age else "all patients,"
     return [
-        f"- {recipe['validation']['folds']}-fold cross-validation; all pictures of a patient are in one fold. Every "
+        f"- {result['folds']}-fold cross-validation; all pictures of a patient are in one fold. Every "
         "score comes from a network that never saw the patient; scores of all folds are judged together.",
-        f"- Trained on patients of {recipe['optimiser']['minimum_age_years']:g} years and older; tested on all, "
-        "younger ones included, unless a row says otherwise.",
-        "- Labels are text-mined, have no uncertain state, and are closed upward (Pneumonia implies Consolidation, and "
+        f"- Trained on {trained} unless a row says otherwise.",
+        f"- Labels {_labels(result['recipe'])}, and are closed upward (Pneumonia implies Consolidation, and "
         "that Lung Opacity). No Finding is derived and not scored.",
         "- AUC: Mann-Whitney, ties half; 95 % intervals by percentile bootstrap over patients, "
-        f"{recipe['validation']['resamples']} resamples, the same ones for both sides of a difference. Not adjusted "
+        f"{result['resamples']} resamples, the same ones for both sides of a difference. Not adjusted "
         "for the number of findings. Macro: unweighted mean; findings with fewer than 10 positives or negatives in a "
         "part are left out of it.",
         "- Peer: the noisy-or of its outputs for the NIH classes that make up the finding.",
         f"- {_choice(result.get('tries'))}",
     ]
+
+
+def _labels(recipe: Mapping[str, Any]) -> str:
+    """How the labels came to be."""
+    if "uncertain" not in recipe["targets"]:  # figures from before there were manifests, of NIH's own labels
+        return "are text-mined, have no uncertain state"
+    said = {"mask": "count nowhere", "negative": "count as absent", "positive": "count as present"}
+    origins = " and ".join(sorted({source["labels"] for source in recipe["data"]}))
+    return f"are the manifests' ({origins}); uncertain ones {said[recipe['targets']['uncertain']]}"
 
 
 def _choice(tries: int | None) -> str:
@@ -301,7 +310,7 @@ def remake(recipe: Path, card: Path, changes: Mapping[str, str], tries: int | No
     Args:
         recipe: the recipe that was cross-validated.
         card: the page, `NAME.md`; `NAME.json` and `NAME-scores.csv` lie beside it.
-        changes: settings to change, `data.root` above all.
+        changes: settings to change, where manifest and peer's table lie above all.
         tries: among how many recipes this one was chosen on the same folds; None keeps what the JSON says.
 
     Raises:
@@ -319,7 +328,7 @@ def remake(recipe: Path, card: Path, changes: Mapping[str, str], tries: int | No
 def _main(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe that was cross-validated.")],
     card: Annotated[Path, typer.Argument(metavar="CARD", help="NAME.md; NAME.json, NAME-scores.csv lie beside it.")],
-    changes: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As data.root=DIR.")],
+    changes: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As peer.table=CSV.")],
     tries: Annotated[int | None, typer.Option(help="Recipes tried on the same folds; kept if not given.")] = None,
 ) -> None:
     """Make a card anew from its out-of-fold scores."""

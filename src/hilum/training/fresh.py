@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -20,25 +21,30 @@ from hilum.models.janus import JanusReader
 from hilum.models.prompt import NOTHING_FOUND, SYSTEM_PROMPT, WITHOUT_EXPERT, instruction, render_deepseek
 from hilum.models.tokens import DEFAULT_TOKENS, JanusTokenizer
 from hilum.records import LabelState
-from hilum.training.recipe import ReporterNetwork
-from hilum.training.samples import random_states
+from hilum.training.conditioning import random_set
+from hilum.training.reporter_recipe import FreshNetwork
 
 # DeepSeek's special tokens, in an order of our own: ids are always looked up by name.
 _SPECIAL = (*DEFAULT_TOKENS.values(), "<|User|>", "<|Assistant|>")
 
 
 def training_texts(assessed: Sequence[str], n: int, seed: int) -> Iterator[str]:
-    """Prompts and grammar reports over random label sets, to learn a vocabulary from."""
+    """Prompts and grammar reports over random label sets, to learn a vocabulary from.
+
+    They are part of every vocabulary: whatever the reports are, the prompts are these.
+    """
     rng = random.Random(seed)  # noqa: S311  # reproducible text, no secret
     yield from (SYSTEM_PROMPT, render_deepseek(WITHOUT_EXPERT), render_deepseek(NOTHING_FOUND))
     for _ in range(n):
-        states = random_states(assessed, rng)
+        states = random_set(assessed, rng)
         yield " " + compose(states, seed=rng.getrandbits(32), assessed=assessed).format()
         yield instruction([name for name, state in states.items() if state is LabelState.PRESENT], "hilum/1")
 
 
-def write_tokenizer(folder: Path, assessed: Sequence[str], vocabulary: int, seed: int = 0) -> JanusTokenizer:
-    """Train a byte-level BPE tokenizer on the grammar's own sentences and write its files.
+def write_tokenizer(
+    folder: Path, assessed: Sequence[str], vocabulary: int, seed: int = 0, reports: Iterable[str] = ()
+) -> JanusTokenizer:
+    """Train a byte-level BPE tokenizer on prompts, the grammar's sentences and reports, and write its files.
 
     It splits lines, words, punctuation and single digits, as Janus' tokenizer does, and any text can be written in
     it: what it never met is spelled in bytes.
@@ -59,7 +65,8 @@ def write_tokenizer(folder: Path, assessed: Sequence[str], vocabulary: int, seed
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(training_texts(assessed, 4000, seed), trainer)
+    texts = chain(training_texts(assessed, 4000, seed), (" " + report for report in reports))
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in _SPECIAL])
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {**DEFAULT_TOKENS, "add_bos_token": True, "tokenizer_class": "PreTrainedTokenizerFast"}
@@ -67,13 +74,14 @@ def write_tokenizer(folder: Path, assessed: Sequence[str], vocabulary: int, seed
     return JanusTokenizer.from_folder(folder)
 
 
-def fresh_network(sizes: ReporterNetwork, tokenizer: JanusTokenizer, seed: int) -> JanusReader:
+def fresh_network(sizes: FreshNetwork, tokenizer: JanusTokenizer, seed: int, *, rows: int | None = None) -> JanusReader:
     """The network with random weights.
 
     Args:
         sizes: from the recipe.
         tokenizer: gives the vocabulary's size and the ids the config names.
         seed: of torch's generator; the same seed gives the same weights.
+        rows: of the embedding and the head, where there shall be more than the tokenizer has tokens.
     """
     torch.manual_seed(seed)
     text = LlamaConfig(
@@ -82,7 +90,7 @@ def fresh_network(sizes: ReporterNetwork, tokenizer: JanusTokenizer, seed: int) 
         num_hidden_layers=sizes.language_layers,
         num_attention_heads=sizes.language_heads,
         num_key_value_heads=sizes.language_heads,
-        vocab_size=tokenizer.tokenizer.get_vocab_size(),
+        vocab_size=rows or tokenizer.tokenizer.get_vocab_size(),
         max_position_embeddings=sizes.context,
         rms_norm_eps=1e-6,
         bos_token_id=tokenizer.bos,

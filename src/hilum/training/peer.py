@@ -42,6 +42,10 @@ class PeerOutputs:
     known: NDArray[np.bool_]
     probabilities: NDArray[np.float64]
 
+    def knows(self, name: str) -> bool:
+        """Whether it has a class for a finding."""
+        return any(part in self.classes for part in NIH_CLASSES.get(name, ()))
+
     def columns(self, name: str) -> list[int]:
         """The columns of the classes that make up a finding.
 
@@ -88,7 +92,7 @@ def read_peer(table: Path, images: Sequence[str]) -> PeerOutputs:
     try:
         reader = csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines())
     except OSError as error:
-        raise DataError(f"{table} cannot be read ({error.strerror}); it is the recipe's data.peer.") from None
+        raise DataError(f"{table} cannot be read ({error.strerror}); it is the recipe's peer.table.") from None
     columns = [name for name in reader.fieldnames or () if name.startswith("prob_")]
     if not columns or "image" not in (reader.fieldnames or ()):
         raise DataError(f"{table} needs the columns image and prob_CLASS; it has {', '.join(reader.fieldnames or ())}.")

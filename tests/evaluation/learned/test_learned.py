@@ -11,15 +11,15 @@ import torch
 
 import tiny_language
 from evaluation.made_up import made_up, pairs_of
-from hilum.errors import CheckpointError, DataError, UsageError
+from hilum.errors import CapabilityError, CheckpointError, DataError, Reason, UsageError
 from hilum.evaluation.card import Skipped
 from hilum.evaluation.intervals import Resampling
 from hilum.evaluation.labelled import label_pairs
-from hilum.evaluation.learned import LearnedPaths, learned_measures, measures_of_systems
+from hilum.evaluation.learned import LearnedPaths, learned_measures, left_out, measures_of_systems
 from hilum.evaluation.learned.bertscore import bertscore, read_baseline, scored
 from hilum.evaluation.learned.graphs import combined, levels
+from hilum.evaluation.learned.needs import NEEDS
 from hilum.evaluation.learned.radcliq import BASELINE, MEANS, radcliq_v1
-from hilum.evaluation.learned.run import NEEDS
 from hilum.evaluation.measures import Measures
 from hilum.evaluation.reports.judge import JudgeOptions, judge_reports
 from hilum.models.chexbert import load_chexbert
@@ -63,7 +63,7 @@ def everything(root: Path, kind: str = "radgraph") -> LearnedPaths:
         bertscore_layer=2,
         radgraph=root / kind,
         radgraph_encoder=root / "bert",
-        radcliq_encoder=root / "roberta",
+        radcliq=root / "roberta",
     )
 
 
@@ -247,6 +247,30 @@ def test_several_systems_are_measured_as_each_alone(networks: Path) -> None:
     assert value(both[1], "radcliq_v1") < value(both[0], "radcliq_v1")
 
 
+def test_the_baseline_is_compared_in_learned_metrics_too(networks: Path) -> None:
+    pairs, other = made_up(12, seed=3), made_up(12, seed=3, right=0.0)
+    (judged, of_baseline), _ = measures_of_systems([pairs, other], everything(networks))
+    options = JudgeOptions(resampling=Resampling(n_resamples=100, n_permutations=100), with_meteor=False, workers=1)
+    card = judge_reports(pairs, options, baseline=other, further=judged, further_baseline=of_baseline)
+    compared = {(row.name, row.convention): row for row in card.comparisons}
+    for one in judged:
+        for name in one.names:
+            row = compared[name, one.convention]
+            assert row.better == one.better
+            assert row.judged - row.baseline == pytest.approx(row.difference, nan_ok=True)
+    row = next(row for row in card.comparisons if row.name == "radcliq_v1")
+    assert row.difference < 0 < row.p <= 1, "lower is better"
+    held = card.number("radcliq_v1", system="baseline")
+    assert held is not None
+    assert held.estimate == row.baseline
+    holm = [row.p_holm for row in card.comparisons if row.name == "f1_edema" and "chexbert" in row.convention]
+    assert len(holm) == 2, "under either policy"
+    with pytest.raises(DataError, match="further measures"):
+        judge_reports(pairs, options, baseline=other, further=judged, further_baseline=of_baseline[1:])
+    with pytest.raises(DataError, match="further measures"):
+        judge_reports(pairs, options, further=judged, further_baseline=of_baseline)
+
+
 def test_what_is_not_given_says_what_it_needs() -> None:
     measures, skipped = learned_measures(pairs_of(REFERENCES, PREDICTIONS), LearnedPaths())
     assert measures == []
@@ -272,8 +296,35 @@ def test_half_of_what_a_metric_needs_is_an_error(networks: Path) -> None:
         LearnedPaths(radgraph_encoder=networks / "bert")
     with pytest.raises(UsageError, match="radgraph was given without radgraph_encoder"):
         learned_measures(pairs, LearnedPaths(radgraph=networks / "radgraph"))
+    with pytest.raises(UsageError, match="radcliq was given without chexbert, radgraph, radgraph_encoder"):
+        left_out(LearnedPaths(radcliq=networks / "roberta"))
     with pytest.raises(CheckpointError, match=r"chexbert\.pth"):
         learned_measures(pairs, LearnedPaths(chexbert=networks))
+
+
+def test_what_is_not_there_is_said_before_any_network_is_loaded(networks: Path, tmp_path: Path) -> None:
+    (tmp_path / "table.tsv").mkdir()
+    for given, says in (
+        ({"bertscore": tmp_path, "bertscore_layer": 2}, "bertscore: "),
+        ({"green": networks / "nowhere"}, "green: "),
+        ({"chexbert": networks / "chexbert", "chexbert_tokenizer": tmp_path / "nowhere"}, "chexbert: "),
+        ({"bertscore": networks / "bert", "bertscore_layer": 2, "bertscore_baseline": tmp_path / "table.tsv"},
+         "bertscore_baseline: "),
+    ):  # fmt: skip
+        with pytest.raises(CheckpointError, match=f"^{says}.*does not exist") as raised:
+            left_out(LearnedPaths(**given))
+        assert raised.value.code is Reason.CHECKPOINT_MISSING
+    assert list(left_out(everything(networks))) == ["green", "ratescore"]
+
+
+def test_the_device_is_one_that_there_is(networks: Path) -> None:
+    pairs, paths = pairs_of(REFERENCES, PREDICTIONS), LearnedPaths(bertscore=networks / "bert", bertscore_layer=1)
+    assert learned_measures(pairs, paths, "auto")[0]
+    with pytest.raises(UsageError, match="expected auto, cpu or cuda"):
+        learned_measures(pairs, paths, "abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(CapabilityError, match="No CUDA device"):
+            learned_measures(pairs, paths, "cuda")
 
 
 def test_chexbert_s_folder_may_hold_both(networks: Path, tmp_path: Path) -> None:
@@ -285,5 +336,9 @@ def test_chexbert_s_folder_may_hold_both(networks: Path, tmp_path: Path) -> None
 
 
 def test_naming_the_paths_costs_no_torch() -> None:
-    command = "import sys, hilum.evaluation.learned; assert not {'torch', 'transformers'} & set(sys.modules)"
+    command = (
+        "import sys; from hilum.evaluation.learned import LearnedPaths, measures_of_systems; "
+        "import hilum.evaluation.reports.run; assert len(measures_of_systems([], LearnedPaths())[1]) == 6; "
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", command], check=True)

@@ -188,7 +188,7 @@ def test_half_a_detail_is_said_to_be_missing() -> None:
 def test_measures_from_elsewhere_have_a_place_too() -> None:
     card = bare_reports_card()
     new = Number("radgraph_f1", "learned", 0.3, 0.2, 0.4, 0.95, 60, 30, "radgraph:x", "bootstrap")
-    assert "radgraph f1" in words(render_card(replace(card, numbers=(*card.numbers, new))))
+    assert "RadGraph F1" in words(render_card(replace(card, numbers=(*card.numbers, new))))
 
 
 def test_every_convention_is_given_in_full_once() -> None:
@@ -216,3 +216,23 @@ def test_which_system_is_better(low, high, better, p_holm, said) -> None:
 
 def test_the_page_is_light(card) -> None:
     assert len(render_card(card).encode()) < 1_500_000
+
+
+def test_a_card_says_what_its_references_are_and_shows_what_its_maker_notes():
+    noted = (Verdict("composed_references", "Nobody wrote them."), Verdict("mine", "Of no weight.", grave=False))
+    options = JudgeOptions(
+        resampling=Resampling(n_resamples=100, n_permutations=100), with_meteor=False, references="sentences & labels",
+        notes=noted,
+    )  # fmt: skip
+    card = judge_reports(made_up(40), options)
+    assert card.data["references"] == "sentences & labels"
+    assert [one for one in card.verdicts if one in noted] == list(noted)
+    said = words(render_card(card))
+    assert "draft reports against sentences & labels" in said
+    assert "GRAVE: Not held against radiologists' reports" in said
+    assert '<p class="who">Radiologist</p>' not in render_card(card)
+    assert '<p class="who">Radiologist</p>' in render_card(bare_reports_card())
+    answers = " ".join(item.answer or "" for item in fill(card))
+    assert "Texts: no radiologist's, but sentences & labels" in answers
+    assert "Reports: radiologists" in " ".join(item.answer or "" for item in fill(bare_reports_card()))
+    assert "draft reports against radiologists' reports" in words(render_card(bare_reports_card()))

@@ -10,10 +10,12 @@ import pytest
 from evaluation.made_up import made_up, report
 from hilum.errors import DataError
 from hilum.evaluation.card import read_card
+from hilum.evaluation.clinical import positive
 from hilum.evaluation.intervals import Resampling
-from hilum.evaluation.reports.degenerate import CONSTANT_NORMAL
+from hilum.evaluation.labelled import label_pairs
+from hilum.evaluation.reports.degenerate import CONSTANT_NORMAL, habits
 from hilum.evaluation.reports.judge import HEADLINES, PROTOCOLS, JudgeOptions, judge_reports
-from hilum.statistics import wilson
+from hilum.statistics import wilson, wilson_f1
 
 OPTIONS = JudgeOptions(
     system="made up", resampling=Resampling(n_resamples=200, n_permutations=200, seed=1), with_meteor=False
@@ -72,6 +74,17 @@ def test_the_baseline_is_compared_with_correction_over_findings(card) -> None:
     assert by_name["bleu_4"].p_holm is None
 
 
+def test_what_radiologists_do_themselves_has_intervals_too(pairs, card) -> None:
+    for measures in habits(pairs.references, pairs.references).measures:
+        for name, value in zip(measures.names, measures.all(), strict=True):
+            number = card.number(name, system="self")
+            assert number.estimate == pytest.approx(value)
+            assert number.low <= number.estimate <= number.high
+            assert card.details["habits"]["references"][name] == pytest.approx(value)
+    empty = card.number("empty_share", system="self")
+    assert empty.low == 0.0 < empty.high
+
+
 def test_subgroups_are_shown(card) -> None:
     assert card.number("micro_f1_14", group="view=PA").n < 150
 
@@ -105,6 +118,26 @@ def test_an_empty_prediction_counts_as_a_failure(pairs) -> None:
     assert "empty_system" in [verdict.code for verdict in card.verdicts]
 
 
+def test_few_patients_with_many_studies_are_few(pairs) -> None:
+    rows = tuple(replace(row, patient=f"p{i % 5}") for i, row in enumerate(pairs.rows))
+    card = judge_reports(replace(pairs, rows=rows), OPTIONS)
+    (verdict,) = [one for one in card.verdicts if one.code == "few_patients"]
+    assert verdict.grave
+    assert verdict.text.startswith("5 patients are too few")
+
+
+def test_the_references_given_as_predictions_are_noticed(pairs, card) -> None:
+    assert "references_judged" not in {one.code for one in card.verdicts}
+    assert judge_reports(_with(pairs, pairs.references), OPTIONS).verdicts[0].code == "references_judged"
+
+
+def test_a_section_that_one_side_alone_has_is_said(pairs) -> None:
+    card = judge_reports(replace(pairs, one_sided={"IMPRESSION": "predictions"}), OPTIONS)
+    (verdict,) = [one for one in card.verdicts if one.code == "one_sided_section"]
+    assert verdict.grave
+    assert "None of the predictions has text in IMPRESSION" in verdict.text
+
+
 def test_training_reports_make_the_floors(pairs) -> None:
     rng = random.Random(9)
     training = tuple(report(rng) for _ in range(50))
@@ -123,8 +156,10 @@ def test_the_same_seed_gives_the_same_card(pairs, card) -> None:
     assert again.to_json() == card.to_json()
 
 
-def test_all_right_of_few_is_no_certainty(card) -> None:
-    recall = card.number("recall_pneumothorax", system="self")
-    n = card.number("n_reference_pneumothorax", system="self").estimate
-    assert (recall.estimate, recall.high) == (1.0, 1.0)
-    assert recall.low == pytest.approx(wilson(int(n), int(n)).low)
+def test_all_right_of_few_is_no_certainty(pairs, card) -> None:
+    stated = positive(label_pairs(pairs).references.of("Pneumothorax"), "uncertain_negative")
+    n = len({patient for patient, here in zip(pairs.patients, stated, strict=True) if here})
+    for name, made in (("recall_pneumothorax", wilson(n, n)), ("f1_pneumothorax", wilson_f1(n, n))):
+        found = card.number(name, system="self")
+        assert (found.estimate, found.high) == (1.0, 1.0), name
+        assert found.low == pytest.approx(made.low), name

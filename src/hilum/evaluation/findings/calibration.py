@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ from hilum.evaluation.clinical import slug
 from hilum.evaluation.findings.cases import Cases
 from hilum.evaluation.findings.ground import Ground, all_rows, enough, over
 from hilum.evaluation.measures import ratio
-from hilum.statistics import reliability, sums_bootstrap
-from hilum.statistics.calibration import ece_bootstrap, recalibration
+from hilum.statistics import ece_bootstrap, mean_ece_bootstrap, recalibration, sums_bootstrap
 from hilum.statistics.inputs import Floats
 
 N_BINS = 10
@@ -87,25 +85,18 @@ def _fit(one: Cases, ground: Ground) -> list[Number]:
 
 def _mean_errors(cases: Sequence[Cases], ground: Ground) -> list[Number]:
     """Brier score and calibration error averaged over findings."""
-    parts = []
-    for one in cases:
-        starts = [each.lowest for each in reliability(one.labels, one.scores, N_BINS).bins]
-        part = np.zeros((len(ground.patients), len(starts) + 2))  # gap in each bin, squared error, cases
-        part[one.rows, np.searchsorted(starts, one.scores, side="right") - 1] = one.scores - one.labels
-        part[one.rows, -2] = (one.scores - one.labels) ** 2
-        part[one.rows, -1] = 1.0
-        parts.append(part)
-    edges = np.cumsum([0, *(part.shape[1] for part in parts)])
+    values = np.zeros((len(ground.patients), 2 * len(cases)))  # squared error and cases of each finding
+    for k, one in enumerate(cases):
+        values[one.rows, 2 * k] = (one.scores - one.labels) ** 2
+        values[one.rows, 2 * k + 1] = 1.0
 
     def of_sums(sums: Floats) -> Floats:
-        apart = [sums[:, a:b] for a, b in pairwise(edges)]
-        brier = np.mean([ratio(s[:, -2], s[:, -1]) for s in apart], axis=0)
-        ece = np.mean([ratio(np.abs(s[:, :-2]).sum(axis=1), s[:, -1]) for s in apart], axis=0)
-        return np.stack([brier, ece], axis=1)
+        return np.asarray(ratio(sums[:, 0::2], sums[:, 1::2]).mean(axis=1, keepdims=True))
 
-    values = np.concatenate(parts, axis=1)
-    found = sums_bootstrap(of_sums, values, ground.resamples(), level=ground.how.level, method="bca")
-    names = (("brier_macro", ground.convention), ("ece_macro", _binned(ground.convention)))
+    resamples, level = ground.resamples(), ground.how.level
+    brier = sums_bootstrap(of_sums, values, resamples, level=level, method="bca")[0]
+    ece = mean_ece_bootstrap([(one.labels, one.scores, one.rows) for one in cases], resamples, N_BINS, level=level)
+    named = (("brier_macro", ground.convention, brier), ("ece_macro", _binned(ground.convention), ece))
     rows = all_rows(cases)
     return [
         replace(
@@ -113,5 +104,5 @@ def _mean_errors(cases: Sequence[Cases], ground: Ground) -> list[Number]:
             n=int(rows.size),
             n_patients=ground.n_patients(rows),
         )
-        for interval, (name, convention) in zip(found, names, strict=True)
+        for name, convention, interval in named
     ]

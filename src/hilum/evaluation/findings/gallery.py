@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from hilum.errors import CapabilityError, InputError
+from hilum.errors import CapabilityError
 from hilum.evaluation.findings.cases import Cases, LabelRule, cases_of
 from hilum.evaluation.findings.pointing import HeatMaps
 from hilum.evaluation.findings.scores import ScoredStudies
 from hilum.evaluation.findings.thresholds import FixedThresholds, apply_thresholds
-from hilum.imaging import Decoder, encode_png
-from hilum.records import NAMES, Radiograph
+from hilum.evaluation.pictures import MOST_CHARACTERS, SIDES, data_uri, first_shown
+from hilum.imaging import Decoder
+from hilum.records import NAMES
 
 Kind = Literal["false_positive", "false_negative", "true_positive", "true_negative"]
 
-SIDES = (224, 160, 112)
-"""Longest sides of the thumbnails, pixels: the largest with which the gallery stays below its size."""
 _HEAT_SIDE = 112
 
 
@@ -37,7 +35,7 @@ class GalleryOptions:
 
     errors: int = 3
     right: int = 1
-    max_characters: int = 4_500_000
+    max_characters: int = MOST_CHARACTERS
     show_studies: bool = False
 
 
@@ -126,34 +124,20 @@ def _examples(cases: Cases, calls: Any, how: GalleryOptions) -> Iterator[dict[st
 
 
 def _picture(paths: Sequence[str], decoder: Decoder, maps: HeatMaps | None, findings: Sequence[str]) -> _Picture:
-    why = "the references name no picture"
-    for path in paths:
+    if not paths:
+        return _Picture(blank="the references name no picture")
+    radiograph = first_shown(paths, decoder)
+    if isinstance(radiograph, str):
+        return _Picture(blank=radiograph)
+    out = _Picture({side: data_uri(radiograph.pixels, side) for side in SIDES})
+    for name in findings if maps is not None else ():
         try:
-            radiograph = decoder.read(path)
-        except InputError as error:
-            why = f"the picture cannot be shown ({error.code.value})"  # its message could name the file
+            heat = maps.heatmaps(radiograph, [name])[name] if maps is not None else None
+        except CapabilityError:
             continue
-        if any(notice.code == "burned_in" for notice in radiograph.warnings):
-            why = "text is burned into the picture, which may say whose it is"
-            continue
-        out = _Picture({side: _data_uri(radiograph, side) for side in SIDES})
-        for name in findings if maps is not None else ():
-            try:
-                heat = maps.heatmaps(radiograph, [name])[name] if maps is not None else None
-            except CapabilityError:
-                continue
-            if heat is not None and float(heat.max()) > 0.0:
-                out.heat[name] = _uri(encode_png(heat, max_side=_HEAT_SIDE))
-        return out
-    return _Picture(blank=why)
-
-
-def _data_uri(radiograph: Radiograph, side: int) -> str:
-    return _uri(encode_png(radiograph.pixels, max_side=side))
-
-
-def _uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+        if heat is not None and float(heat.max()) > 0.0:
+            out.heat[name] = data_uri(heat, _HEAT_SIDE)
+    return out
 
 
 def _fitted(

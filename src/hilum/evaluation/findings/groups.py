@@ -13,7 +13,7 @@ from hilum.evaluation.findings.discrimination import aurocs
 from hilum.evaluation.findings.ground import MINIMUM_CLASS, Ground, Rows, enough
 from hilum.evaluation.findings.operating import TESTED, operating
 from hilum.evaluation.findings.scores import ScoredStudies
-from hilum.evaluation.intervals import AGE_BANDS, MINIMUM_GROUP
+from hilum.evaluation.intervals import MINIMUM_GROUP, age_band
 from hilum.statistics.inputs import Bools
 
 
@@ -22,7 +22,7 @@ def groups_of(studies: ScoredStudies) -> dict[str, Bools]:
     known: dict[str, list[str | None]] = {
         "view": [row.view for row in studies.rows],
         "sex": [row.sex for row in studies.rows],
-        "age": [_band(row.age_years) for row in studies.rows],
+        "age": [age_band(row.age_years) for row in studies.rows],
         "centre": [row.centre for row in studies.rows],
     }
     return {
@@ -31,11 +31,6 @@ def groups_of(studies: ScoredStudies) -> dict[str, Bools]:
         if len(set(values)) > 1
         for which in sorted({value for value in values if value is not None})
     }
-
-
-def _band(age: float | None) -> str | None:
-    bands = [(low, high) for low, high in AGE_BANDS if age is not None and low <= age < high]
-    return None if not bands else f"{bands[0][0]:.0f}-{bands[0][1]:.0f}" if bands[0][1] < 200 else f"{bands[0][0]:.0f}+"
 
 
 def group_numbers(

@@ -23,6 +23,7 @@ from hilum.evaluation.findings.scores import ScoredStudies, same_studies
 from hilum.evaluation.findings.thresholds import FixedThresholds, apply_thresholds
 from hilum.evaluation.findings.verdicts import verdicts
 from hilum.evaluation.intervals import Resampling
+from hilum.evaluation.pairs import listed
 from hilum.records import NAMES
 
 FAILURES_EXCLUDED = "failures:excluded"
@@ -152,7 +153,8 @@ def _ground(studies: ScoredStudies, how: FindingsOptions) -> Ground:
     convention = f"labels:{studies.label_source}{origin}|{how.rule.convention}|{FAILURES_EXCLUDED}"
     patients = studies.patients
     if len(set(patients.tolist())) < 2:
-        raise DataError(f"All {len(patients)} studies are one patient's; intervals need two patients or more.")
+        who = listed([row.study for row in studies.rows])
+        raise DataError(f"All that is judged, {who}, is of one patient; intervals need two patients or more.")
     return Ground(patients, studies.patients_repeat, how.how, convention)
 
 

@@ -14,7 +14,7 @@ from hilum.evaluation.clinical import slug
 from hilum.evaluation.findings.cases import Cases
 from hilum.evaluation.findings.ground import Ground, Rows, all_rows, enough, over
 from hilum.evaluation.measures import Measures, ratio
-from hilum.statistics import Interval, sums_bootstrap, wilson
+from hilum.statistics import Interval, sums_bootstrap, wilson, wilson_f1
 from hilum.statistics.inputs import Bools, Floats
 
 OPERATING = ("sensitivity", "specificity", "ppv", "npv", "f1")
@@ -61,6 +61,8 @@ def operating_measures(cases: Sequence[Cases], n: int, convention: str, *, misse
 def operating(cases: Sequence[Cases], ground: Ground, convention: str, *, missed: bool = False) -> list[Number]:
     """The numbers of `operating_measures`: Wilson's intervals where no patient repeats; F1 and means by bootstrap.
 
+    Where an F1 is 0 or 1 all resamples are alike, and its interval is that of `hilum.statistics.wilson_f1`.
+
     Args:
         cases: of findings with calls.
         ground: see `Ground`.
@@ -94,7 +96,8 @@ def _number(what: str, one: Cases, interval: Interval, ground: Ground, rest: dic
         calls = np.r_[calls, np.zeros(one.failed.size, dtype=np.bool_)]
     number = Number.of(interval, **rest)
     if what == "f1":
-        return replace(number, n=int(labels.size), n_patients=ground.n_patients(rows))
+        number = replace(number, n=int(labels.size), n_patients=ground.n_patients(rows))
+        return _f1_of_few(number, rows[labels | calls], ground)
     among: Bools = {"sensitivity": labels, "specificity": ~labels, "ppv": calls, "npv": ~calls}[what]
     of: Rows = rows[among]
     if math.isnan(interval.estimate):
@@ -106,3 +109,13 @@ def _number(what: str, one: Cases, interval: Interval, ground: Ground, rest: dic
     share = wilson(round(interval.estimate * trials), trials, level=ground.how.level)
     method = "Wilson, one trial for each patient" if ground.clustered else "Wilson"
     return ground.number(interval.estimate, (share.low, share.high), method, of, **rest)
+
+
+def _f1_of_few(number: Number, named: Rows, ground: Ground) -> Number:
+    """An F1 of 0 or 1 with an interval that has a width; `named` are the cases that label or call has as present."""
+    if number.estimate not in (0.0, 1.0) or number.low != number.high:
+        return number
+    trials = ground.n_patients(named) if ground.clustered else int(named.size)
+    made = wilson_f1(round(number.estimate) * trials, trials, level=ground.how.level)
+    each = ", one trial for each patient who is a case" if ground.clustered else ""
+    return replace(number, low=made.low, high=made.high, method=f"Wilson of tp/(tp+fp+fn){each}; bootstrap of 0 width")

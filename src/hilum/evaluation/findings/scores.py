@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from hilum.corpora.tables import label_states
 from hilum.errors import DataError, UsageError
 from hilum.evaluation.labelled import STATES, States
-from hilum.evaluation.pairs import KEYS, described, joined, listed, of_split, read_table
+from hilum.evaluation.pairs import KEYS, described, joined, listed, of_split
+from hilum.evaluation.tables import read_table
 from hilum.records import NAMES, LabelState, finding
 from hilum.statistics.inputs import Bools, Floats
 

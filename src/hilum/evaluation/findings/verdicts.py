@@ -9,8 +9,10 @@ import numpy as np
 from hilum.evaluation.card import Number, Verdict
 from hilum.evaluation.clinical import slug
 from hilum.evaluation.findings.cases import Cases
+from hilum.evaluation.findings.ground import MINIMUM_CLASS, enough
 from hilum.evaluation.findings.pointing import Pointing
 from hilum.evaluation.findings.scores import ScoredStudies
+from hilum.evaluation.intervals import too_few, unnamed_patients
 from hilum.statistics import MINIMUM_POSITIVES
 
 _GRAVE_FAILURES = 0.05
@@ -37,18 +39,22 @@ def verdicts(
         pointing: of the heat maps that were held against boxes.
     """
     found = [
+        _nothing_ranked(cases),
         _constant(cases),
         _chance(cases, numbers),
         _worse(cases, numbers),
         _decisions(cases),
         _failures(studies),
+        _gaps(cases),
+        _unused(studies),
         _miscalibrated(cases, numbers),
         _few(cases),
         _shifted(cases, numbers, training_prevalence or {}),
         _patients(studies),
         _aimless(pointing),
     ]
-    return sorted((one for one in found if one is not None), key=lambda one: not one.grave)
+    few = too_few(len(studies.rows), len({row.patient for row in studies.rows}))
+    return sorted((one for one in (*few, *found) if one is not None), key=lambda one: not one.grave)
 
 
 def _named(items: Sequence[str]) -> str:
@@ -67,6 +73,17 @@ def _distinct(one: Cases) -> int:
     return int(np.unique(one.scores).size)
 
 
+def _nothing_ranked(cases: Sequence[Cases]) -> Verdict | None:
+    if any(map(enough, cases)):
+        return None
+    counts = _named([f"{one.name} ({one.n_positive} and {one.n_negative})" for one in cases])
+    return Verdict(
+        "nothing_ranked",
+        f"No finding has {MINIMUM_CLASS} positive and {MINIMUM_CLASS} negative cases, so nothing can be said of how "
+        f"well the scores tell one from the other: {counts}.",
+    )
+
+
 def _constant(cases: Sequence[Cases]) -> Verdict | None:
     alike = [one.name for one in cases if one.labels.size > 1 and _distinct(one) == 1]
     if not alike:
@@ -78,7 +95,10 @@ def _chance(cases: Sequence[Cases], numbers: Mapping[str, Number]) -> Verdict | 
     lost = [
         f"{one.name} (AUROC {_said(number)})"
         for one in cases
-        if _distinct(one) > 1 and (number := _of(numbers, "auroc", one)) and number.low <= 0.5 <= number.high
+        if enough(one)  # of fewer cases nothing is told, and `_few` says so
+        and _distinct(one) > 1
+        and (number := _of(numbers, "auroc", one))
+        and number.low <= 0.5 <= number.high
     ]
     if not lost:
         return None
@@ -120,6 +140,29 @@ def _failures(studies: ScoredStudies) -> Verdict | None:
         f"{n} of {all_studies} studies have no prediction and are left out ({shown}); sensitivity with them counted as "
         "missed stands beside.",
         grave=n > _GRAVE_FAILURES * all_studies,
+    )
+
+
+def _gaps(cases: Sequence[Cases]) -> Verdict | None:
+    lacking = {one.name: (one.left_out.get("no usable score", 0), one.labels.size) for one in cases}
+    if not (gaps := {name: (n, of + n) for name, (n, of) in lacking.items() if n}):
+        return None
+    counts = _named([f"{name} ({n} of {of})" for name, (n, of) in gaps.items()])
+    return Verdict(
+        "scores_missing",
+        f"Studies without a number as score are left out of that finding alone: {counts}. Where they are the hard "
+        "ones, what is left flatters.",
+        grave=any(n > _GRAVE_FAILURES * of for n, of in gaps.values()),
+    )
+
+
+def _unused(studies: ScoredStudies) -> Verdict | None:
+    if not studies.unknown_columns:
+        return None
+    return Verdict(
+        "unknown_columns",
+        f"Columns that are none of the 14 findings are not used: {_named(studies.unknown_columns)}.",
+        grave=False,
     )
 
 
@@ -185,7 +228,6 @@ def _patients(studies: ScoredStudies) -> Verdict | None:
         return None
     return Verdict(
         "patients_unknown",
-        "The references do not name patients, so each study counts as one: where patients repeat the intervals are too "
-        "narrow.",
+        unnamed_patients([(row.study, row.patient) for row in studies.rows]),
         grave=False,
     )

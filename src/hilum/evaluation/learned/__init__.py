@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hilum.evaluation.card import Skipped
+from hilum.evaluation.learned.needs import NEEDS, left_out
 from hilum.evaluation.learned.paths import LearnedPaths
 from hilum.evaluation.measures import Measures
 from hilum.evaluation.pairs import Pairs
 
-__all__ = ["LearnedPaths", "learned_measures", "measures_of_systems"]
+__all__ = ["LearnedPaths", "learned_measures", "left_out", "measures_of_systems"]
 
 
 def learned_measures(
@@ -24,7 +25,7 @@ def learned_measures(
     Args:
         pairs: the studies.
         paths: what is given.
-        device: where the networks run, as torch names it.
+        device: where the networks run, as torch names it; "auto" is a GPU where there is one.
         progress: told which metric comes next.
 
     Returns:
@@ -33,6 +34,7 @@ def learned_measures(
     Raises:
         UsageError: part of what a metric needs is given.
         CheckpointError: something given is missing, damaged, unsafe or of another network.
+        CapabilityError: a GPU was asked for and there is none.
     """
     measured, skipped = measures_of_systems([pairs], paths, device, progress=progress)
     return measured[0], skipped
@@ -55,8 +57,11 @@ def measures_of_systems(
     Raises:
         UsageError: see `learned_measures`.
         CheckpointError: see `learned_measures`.
+        CapabilityError: see `learned_measures`.
     """
-    # torch and transformers take seconds to import, which a judge without these metrics need not spend
+    without = left_out(paths)
+    if len(without) == len(NEEDS):  # torch and transformers take seconds to import
+        return [[] for _ in systems], [Skipped(name, why) for name, why in without.items()]
     from hilum.evaluation.learned.run import run
 
     return run(systems, paths, device, progress or (lambda _: None))

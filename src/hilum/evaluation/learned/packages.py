@@ -22,14 +22,12 @@ from typing import Any
 import numpy as np
 
 from hilum.errors import CheckpointError, DataError, DependencyError, Reason
+from hilum.evaluation.learned.needs import GREEN_INSTALL, RATESCORE_INSTALL
 from hilum.evaluation.learned.paths import Affinity
 from hilum.evaluation.measures import Measures, mean_of
 from hilum.evaluation.pairs import Pairs
 from hilum.models.encoders import digest, refuse_code
 from hilum.statistics.inputs import Floats
-
-GREEN_INSTALL = "pip install radeval==2.2.1"
-RATESCORE_INSTALL = "pip install RaTEScore==0.6.0"
 
 Score = Callable[[list[str], list[str]], Sequence[float]]
 """References and predictions to one score each."""

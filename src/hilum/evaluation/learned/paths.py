@@ -25,8 +25,7 @@ class LearnedPaths:
         radgraph: the unpacked archive of a RadGraph (`config.json`, `weights.th`, `vocabulary/`).
         radgraph_encoder: `config.json` and tokenizer of the encoder that it names.
         radgraph_type: radgraph, radgraph-xl, modern-radgraph-xl or echograph; by default the folder's name.
-        radcliq_encoder: the folder of distilroberta-base. RadCliQ also needs `chexbert`, and `radgraph` of type
-            radgraph.
+        radcliq: the folder of distilroberta-base. RadCliQ also needs `chexbert`, and `radgraph` of type radgraph.
         radcliq_idf: as `bertscore_idf`, for RadCliQ's BERTScore; RadEval 2.2.1 has it on, the authors' code off.
         green: the folder of GREEN-radllama2-7b.
         ratescore: the folder of RaTE-NER-Deberta.
@@ -46,7 +45,7 @@ class LearnedPaths:
     radgraph: Path | None = None
     radgraph_encoder: Path | None = None
     radgraph_type: str | None = None
-    radcliq_encoder: Path | None = None
+    radcliq: Path | None = None
     radcliq_idf: bool = True
     green: Path | None = None
     ratescore: Path | None = None
@@ -59,6 +58,8 @@ class LearnedPaths:
                 "BERTScore depends on the layer; name it beside the encoder (5 for distilroberta-base and "
                 "distilbert-base-uncased, 17 for roberta-large, as the package has it)."
             )
+        if self.bertscore is None and self.bertscore_idf:
+            raise UsageError("bertscore_idf was given without bertscore; give both.")
         for owner, owned in (
             ("chexbert", ("chexbert_tokenizer",)),
             ("bertscore", ("bertscore_layer", "bertscore_baseline")),

@@ -16,7 +16,6 @@ from hilum.evaluation.measures import Measures, mean_of
 from hilum.evaluation.pairs import Pairs
 from hilum.evaluation.reports.text_metrics import bleu, tokenise
 from hilum.models.chexbert import CheXbert
-from hilum.models.chexbert_embedding import embed
 from hilum.models.encoders import Encoder
 from hilum.models.radgraph import RadGraph
 from hilum.statistics.inputs import Floats
@@ -69,7 +68,7 @@ def radcliq(pairs: Pairs, encoder: Encoder, chexbert: CheXbert, radgraph: RadGra
         raise UsageError(f"RadCliQ was fitted with the first RadGraph; {radgraph.model_type} was given, give radgraph.")
     references, predictions, n = pairs.references, pairs.predictions, len(pairs.rows)
     read = radgraph.graphs([*references, *predictions])
-    vectors = embed(chexbert, [*references, *predictions])
+    vectors = chexbert.embed([*references, *predictions])
     words = bleu(tokenise(references, predictions, by="raw", sections=pairs.sections))
     parts = np.stack(
         [

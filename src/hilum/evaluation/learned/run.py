@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TypeVar
 
-from hilum.errors import DependencyError, UsageError
+import torch
+
+from hilum.errors import CapabilityError, DependencyError, Reason, UsageError
 from hilum.evaluation.card import Skipped
 from hilum.evaluation.clinical import clinical_measures
 from hilum.evaluation.labelled import label_pairs
 from hilum.evaluation.learned import packages
 from hilum.evaluation.learned.bertscore import bertscore, read_baseline
 from hilum.evaluation.learned.graphs import radgraph_f1
+from hilum.evaluation.learned.needs import NEEDS, left_out
 from hilum.evaluation.learned.paths import LearnedPaths
 from hilum.evaluation.learned.radcliq import LAYER, radcliq
 from hilum.evaluation.measures import Measures
@@ -23,25 +26,6 @@ from hilum.models.radgraph import RadGraph, load_radgraph
 
 Measure = Callable[[Pairs], Sequence[Measures]]
 Value = TypeVar("Value")
-
-NEEDS = {
-    "chexbert": (("chexbert",), "its weights chexbert.pth and, in the same folder, bert-base-uncased's tokenizer"),
-    "bertscore": (("bertscore",), "the folder of a text encoder, as distilroberta-base, and the layer"),
-    "radgraph": (
-        ("radgraph", "radgraph_encoder"),
-        "the unpacked archive of a RadGraph, and the folder with configuration and tokenizer of the encoder it names",
-    ),
-    "radcliq_v1": (
-        ("chexbert", "radgraph", "radgraph_encoder", "radcliq_encoder"),
-        "CheXbert, the first RadGraph (type radgraph) and the folder of distilroberta-base",
-    ),
-    "green": (("green",), f"the folder of GREEN-radllama2-7b; {packages.GREEN_INSTALL}"),
-    "ratescore": (
-        ("ratescore", "ratescore_encoder"),
-        f"the folders of RaTE-NER-Deberta and BioLORD-2023-C; {packages.RATESCORE_INSTALL}",
-    ),
-}
-"""Of each metric: the settings that it needs, and what they stand for."""
 
 
 class _Loaded:
@@ -76,7 +60,7 @@ class _Loaded:
             baseline = None if table is None else read_baseline(table, layer)
             return lambda pairs: [bertscore(pairs, encoder, idf=paths.bertscore_idf, baseline=baseline)]
         if name == "radcliq_v1":
-            parts = load_encoder(_given(paths.radcliq_encoder), LAYER, device=device), self.chexbert, self.radgraph
+            parts = load_encoder(_given(paths.radcliq), LAYER, device=device), self.chexbert, self.radgraph
             return lambda pairs: radcliq(pairs, *parts, idf=paths.radcliq_idf)
         if name == "green":
             green = packages.load_green(_given(paths.green), device=device)
@@ -90,12 +74,13 @@ def run(
     systems: Sequence[Pairs], paths: LearnedPaths, device: str, told: Callable[[str], None]
 ) -> tuple[list[list[Measures]], list[Skipped]]:
     """See `hilum.evaluation.learned.measures_of_systems`."""
-    loaded = _Loaded(paths, device)
+    without = left_out(paths)
+    loaded = _Loaded(paths, _named(device))
     measured: list[list[Measures]] = [[] for _ in systems]
     skipped: list[Skipped] = []
     for name in NEEDS:
-        if why := _why_not(name, paths):
-            skipped.append(Skipped(name, why))
+        if name in without:
+            skipped.append(Skipped(name, without[name]))
             continue
         told(name)
         try:
@@ -109,20 +94,21 @@ def run(
     return measured, skipped
 
 
-def _why_not(name: str, paths: LearnedPaths) -> str:
-    """Why a metric is not to be computed; empty where it is.
+def _named(device: str) -> str:
+    """The device as torch names it; "auto" is a GPU where there is one.
 
     Raises:
-        UsageError: the metric's own path is given, and what must come with it is not.
+        UsageError: torch knows no such name. CapabilityError: a GPU was asked for and there is none.
     """
-    needed, what = NEEDS[name]
-    missing = [setting for setting in needed if getattr(paths, setting) is None]
-    if missing and name in needed and name not in missing:
-        raise UsageError(f"{name} was given without {', '.join(missing)}; it needs {what}.")
-    if missing:
-        return f"needs {what}; not given: {', '.join(missing)}"
-    kind = paths.radgraph_type or _given(paths.radgraph).name if name == "radcliq_v1" else "radgraph"
-    return "" if kind == "radgraph" else f"needs {what}; the RadGraph given is of type {kind}"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"unknown device {device!r}; expected auto, cpu or cuda.") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise CapabilityError("No CUDA device was found by torch; use the device cpu or auto.", Reason.DEVICE)
+    return device
 
 
 def _given(value: Value | None) -> Value:

@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hilum.errors import DataError
-from hilum.evaluation.card import JUDGED, Card, ChecklistItem
-from hilum.evaluation.printed.parts import patients_of, studies_of
+from hilum.evaluation.card import JUDGED, RADIOLOGISTS, Card, ChecklistItem
+from hilum.evaluation.printed.parts import patients_of, references_of, studies_of
 from hilum.evaluation.printed.tables import headline_names, rounded, shown_systems, with_interval
 from hilum.evaluation.printed.wording import FLOORS, group_title, title
 
@@ -163,7 +163,9 @@ def _missing(card: Card) -> str | None:
 
 def _reference(card: Card) -> str | None:
     if _reports(card):
-        return "The radiologists' reports, in the sections judged, and the findings that the labeller reads in them."
+        return (
+            f"The {references_of(card.data)}, in the sections judged, and the findings that the labeller reads in them."
+        )
     origin = card.data.get("labels_origin")
     return f"Labels: {card.data.get('labels')}{f' ({origin})' if origin else ''}; {card.data.get('rule')}."
 
@@ -171,7 +173,9 @@ def _reference(card: Card) -> str | None:
 def _annotator(card: Card) -> str | None:
     if _reports(card):
         labeller = card.provenance.get("labeller")
-        return f"Reports: radiologists. Findings: the labeller {labeller}, a program, alike on both sides."
+        held = references_of(card.data)
+        texts = "Reports: radiologists" if held == RADIOLOGISTS else f"Texts: no radiologist's, but {held}"
+        return f"{texts}. Findings: the labeller {labeller}, a program, alike on both sides."
     origin = card.data.get("labels_origin")
     return f"Labels by: {origin}." if origin else None
 

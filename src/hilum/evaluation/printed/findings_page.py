@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +10,7 @@ from markupsafe import Markup
 
 from hilum.evaluation.card import JUDGED, Card
 from hilum.evaluation.clinical import slug
+from hilum.evaluation.findings.scores import COLUMNS
 from hilum.evaluation.printed.parts import (
     Body,
     Cell,
@@ -22,6 +21,7 @@ from hilum.evaluation.printed.parts import (
     Table,
     mark,
     patients_of,
+    sized,
     studies_of,
 )
 from hilum.evaluation.printed.tables import UNDEFINED, baseline_name, shown_systems, with_interval
@@ -61,7 +61,6 @@ _KINDS_UNCALLED = {
     "true_positive": "highest score among those labelled present",
     "true_negative": "lowest score among those labelled absent",
 }
-_SIDE_BYTES = slice(16, 24)  # of a PNG file: width and height stand in its IHDR chunk
 
 
 class FindingsPage:
@@ -106,24 +105,26 @@ class FindingsPage:
         """What was judged, for the head of the page."""
         data = self._card.data
         origin = f" ({data['labels_origin']})" if data.get("labels_origin") else ""
+        labels = str(data.get("labels", "unknown"))
+        labels = "a column for each finding" if labels == COLUMNS else labels.replace("_", " ")
         return [
             ("System", self._card.system),
             ("Held against", f"labels of {studies_of(data)} studies of {patients_of(data)} patients"),
-            ("Labels", f"{str(data.get('labels', 'unknown')).replace('_', ' ')}{origin}"),
+            ("Labels", f"{labels}{origin}"),
             ("Findings judged", f"{len(data.get('findings', self._names))} of {len(NAMES)}"),
             ("Thresholds", str(data.get("thresholds", "unknown"))),
             ("Studies without a prediction", str(len(data.get("failed") or ()))),
         ]
 
     def unjudged(self) -> list[tuple[str, str]]:
-        """The findings that have no AUROC, with the reason."""
+        """The findings that have no AUROC, with the reason; those of one reason together."""
         why = {one.name: one.why for one in self._card.skipped}
-        out = []
+        out: dict[str, list[str]] = {}
         for name in NAMES:
             if self._numbers.get(f"auroc_{slug(name)}", system=JUDGED) is None:
                 said = why.get(name) or why.get(f"auroc_{slug(name)}") or "not said why"
-                out.append((name, said.removeprefix("not assessed: ")))
-        return out
+                out.setdefault(said.removeprefix("not assessed: "), []).append(name)
+        return [(", ".join(names), said) for said, names in out.items()]
 
     def legend(self) -> list[tuple[Markup, str]]:
         """What the shapes are."""
@@ -372,9 +373,9 @@ class FindingsPage:
         held = self._card.details.get("gallery")
         if not held or not held.get("examples"):
             return None
-        pictures = {key: _sized(uri) for key, uri in (held.get("pictures") or {}).items()}
+        pictures = {key: sized(uri) for key, uri in (held.get("pictures") or {}).items()}
         heat = {
-            f"{key}-{slug(name)}": (_sized(uri) | {"of": key})
+            f"{key}-{slug(name)}": (sized(uri) | {"of": key})
             for key, by_finding in (held.get("heat") or {}).items()
             for name, uri in by_finding.items()
         }
@@ -418,14 +419,3 @@ def _above(points: Sequence[tuple[float, float]], floor: float) -> list[tuple[fl
             break
         out.append((x, y))
     return out
-
-
-def _sized(uri: str) -> dict[str, Any]:
-    """A PNG as a data URI with its size, square where that cannot be read."""
-    width = height = 1
-    try:
-        head = base64.b64decode(uri.partition(",")[2][:32])[_SIDE_BYTES]
-        width, height = (int.from_bytes(part, "big") or 1 for part in (head[:4], head[4:8]))
-    except (ValueError, binascii.Error):
-        pass
-    return {"uri": uri, "width": width, "height": height}

@@ -5,14 +5,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import wrap
 
 from hilum.errors import UsageError
-from hilum.evaluation.card import Card, Number
+from hilum.evaluation.card import Card
 from hilum.evaluation.printed.checklists import fill
 from hilum.evaluation.printed.league import League, league_csv, render_league
 from hilum.evaluation.printed.page import render_card
-from hilum.evaluation.printed.tables import card_csv, card_latex, headline_names, rounded
+from hilum.evaluation.printed.parts import patients_of, studies_of
+from hilum.evaluation.printed.tables import (
+    baseline_name,
+    card_csv,
+    card_latex,
+    headline_names,
+    rounded,
+    shown_systems,
+    with_interval,
+)
+from hilum.evaluation.printed.wording import FLOORS, spoken, title
+from hilum.pages import printable_name
 
+_HEAD = 8
+"""Columns of a floor's name and numbers on the terminal."""
 PAGE, DOCUMENT, NUMBERS, LATEX = "card.html", "card.json", "numbers.csv", "tables.tex"
 
 
@@ -82,23 +96,35 @@ def digests(files: Mapping[str, Path | None]) -> dict[str, dict[str, str]]:
 
 
 def summary(card: Card) -> Iterator[str]:
-    """What a card says first, in lines: what was judged, what is wrong, the headline numbers beside their floors."""
+    """What a card says first, in lines: what was judged, what is wrong, the headline numbers beside their floors.
+
+    In the words of the page; the table takes up to 80 columns, and 10 more with a baseline.
+    """
     data = card.data
-    yield f"{card.system}: {data['studies']} studies of {data['patients']} patients"
+    yield printable_name(f"{card.system}: {studies_of(data)} studies of {patients_of(data)} patients")
     for verdict in card.verdicts:
-        yield f"{'!! ' if verdict.grave else '   '}{verdict.text}"
-    floors = [name for name in card.details.get("floors", ()) if name != "self"]
-    for name in headline_names(card):
-        number = card.number(name)
-        if number is None:
-            continue
-        beside = ", ".join(
-            f"{floor.replace('_', ' ')} {rounded(row.estimate)}"
-            for floor in floors
-            if (row := card.number(name, system=floor)) is not None
-        )
-        yield f"  {name:32} {_interval(number)}" + (f"   floors: {beside}" if beside else "")
-
-
-def _interval(number: Number) -> str:
-    return f"{rounded(number.estimate)} [{rounded(number.low)}, {rounded(number.high)}]"
+        yield printable_name(f"{'!! ' if verdict.grave else '   '}{' '.join(spoken(verdict.text).split())}")
+    found = {name: number for name in headline_names(card) if (number := card.number(name)) is not None}
+    if not found:
+        yield "  No headline number could be computed; the page says why."
+        return
+    heads = {
+        system: wrap(printable_name(FLOORS.get(system, baseline_name(card))), _HEAD)[:3]
+        for system in shown_systems(card)[1:]
+        if system != "self"
+    }
+    beside = {
+        (name, system): "" if (row := card.number(name, system=system)) is None else rounded(row.estimate, name)
+        for name in found
+        for system in heads
+    }
+    titles = {name: title(name) for name in found}
+    intervals = {name: with_interval(number) for name, number in found.items()}
+    left, middle = (max(map(len, each.values())) for each in (titles, intervals))
+    rows = max(map(len, heads.values()), default=0)
+    for line in range(rows):  # the heads stand on the line above the numbers
+        words = [([""] * (rows - len(head)) + head)[line] for head in heads.values()]
+        yield (" " * (left + middle + 4) + "".join(f"  {word:>{_HEAD}}" for word in words)).rstrip()
+    for name in found:
+        numbers = "".join(f"  {beside[name, system]:>{_HEAD}}" for system in heads)
+        yield f"  {titles[name]:{left}}  {intervals[name]:{middle}}{numbers}".rstrip()

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from hilum._version import __version__
 from hilum.evaluation.card import JUDGED, Card, ChecklistItem, Comparison, Number
+from hilum.evaluation.findings.ground import MINIMUM_CLASS
 from hilum.evaluation.printed.checklists import guidelines
 from hilum.evaluation.printed.findings_page import FindingsPage
 from hilum.evaluation.printed.parts import Body, Cell, Column, Notes, Row, Table, mark, scale_for
@@ -43,6 +44,7 @@ def render_card(card: Card) -> str:
         card=card,
         version=__version__,
         level=_level(card),
+        least=MINIMUM_CLASS,
         verdicts=[(verdict_title(one.code, grave=one.grave), one, spoken(one.text)) for one in card.verdicts],
         comparison=_comparison(card, notes),
         baseline=baseline_name(card),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +11,13 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from hilum.evaluation.card import Card, Comparison, Number
+from hilum.evaluation.card import RADIOLOGISTS, Card, Comparison, Number
 from hilum.evaluation.printed.tables import UNDEFINED, ends, rounded
 from hilum.evaluation.printed.wording import explained
 from hilum.pages import UNIT, Mark, Scale, nice_scale
 from hilum.pages.plots import Shape
 
+_SIDE_BYTES = slice(16, 24)  # of a PNG file: width and height stand in its IHDR chunk
 _OWN_SCALE = ("cider", "sacrebleu", "length_ratio")
 _OWN_SCALES = ("slope_", "intercept_", "in_the_large_", "observed_expected_", "n_reference_", "n_prediction_")
 
@@ -220,7 +223,23 @@ def studies_of(data: Mapping[str, Any]) -> int | str:
     return found if isinstance(found, int) else "an unknown number of"
 
 
+def references_of(data: Mapping[str, Any]) -> str:
+    """What the drafts of a card are held against."""
+    return str(data.get("references") or RADIOLOGISTS)
+
+
 def patients_of(data: Mapping[str, Any]) -> int | str:
     """How many patients a card is of."""
     found = data.get("patients")
     return found if isinstance(found, int) else "an unknown number of"
+
+
+def sized(uri: str) -> dict[str, Any]:
+    """A PNG as a data URI with its size, square where that cannot be read."""
+    width = height = 1
+    try:
+        head = base64.b64decode(uri.partition(",")[2][:32])[_SIDE_BYTES]
+        width, height = (int.from_bytes(part, "big") or 1 for part in (head[:4], head[4:8]))
+    except (ValueError, binascii.Error):
+        pass
+    return {"uri": uri, "width": width, "height": height}

@@ -7,10 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hilum.evaluation.card import JUDGED, Card, Number
+from hilum.evaluation.card import JUDGED, RADIOLOGISTS, Card, Number
 from hilum.evaluation.clinical import slug
 from hilum.evaluation.differences.table import KINDS, table
-from hilum.evaluation.findings.ground import MINIMUM_CLASS
 from hilum.evaluation.printed.parts import (
     Body,
     Cell,
@@ -22,11 +21,14 @@ from hilum.evaluation.printed.parts import (
     in_unit,
     mark,
     patients_of,
+    references_of,
     scale_for,
+    sized,
     studies_of,
 )
-from hilum.evaluation.printed.tables import baseline_name, ends, headline_names, rounded, shown_systems
-from hilum.evaluation.printed.wording import FLOORS, KINDS_EXPLAINED, average_title, title, titled
+from hilum.evaluation.printed.reports_tables import FAMILIES, ReportsTables, labeller_f1
+from hilum.evaluation.printed.tables import baseline_name, headline_names, rounded, shown_systems
+from hilum.evaluation.printed.wording import FLOORS, KINDS_EXPLAINED, title, titled
 from hilum.pages import UNIT, forest_axis, forest_row, symbol
 from hilum.pages.plots import Shape
 from hilum.records import NAMES
@@ -42,10 +44,7 @@ _FIRST = 12
 """Differences shown at once; the others open on demand."""
 _ALIKE = 2
 """Of one kind and thing, how many stand among the first."""
-_POLICIES = (("uncertain:negative", "uncertain as absent"), ("uncertain:positive", "uncertain as present"))
 _HABITS = ("most_frequent_share", "template_share", "repeated_share", "length_ratio", "looping_share", "empty_share")
-_AVERAGES = ("micro", "macro", "macro_supported", "weighted", "example", "example_empty_1")
-_FAMILIES = {"text", "clinical", "differences", "habits", "terminology"}
 
 
 class ReportsPage:
@@ -61,6 +60,7 @@ class ReportsPage:
         held = shown_systems(card)
         self._floors = [name for name in FLOORS if name in held and name != "self"]
         self._others = [name for name in held if name != JUDGED and name not in FLOORS]
+        self._tables = ReportsTables(card, notes, self._numbers, self._others)
 
     def context(self) -> dict[str, Any]:
         """What the template `reports.html.j2` shows."""
@@ -73,18 +73,20 @@ class ReportsPage:
             "floors_how": [(FLOORS.get(name, name), how) for name, how in details.get("floors", {}).items()],
             "kinds": self.kinds(),
             "worst": self.worst(),
-            "per_finding": self.per_finding(),
+            "per_finding": self._tables.per_finding(),
             "confusion": self.confusion(),
-            "averages": self.averages(),
-            "agreement": self.agreement(),
+            "averages": self._tables.averages(),
+            "agreement": self._tables.agreement(),
+            "other_labellers": self._tables.other_labellers(),
             "text": self.text(),
             "protocol_effect": self.protocol_effect(),
             "habits": self.habits(),
             "quoted": {who: held for who, held in details.get("habits", {}).items() if held},
-            "terminology": self.terminology(),
+            "terminology": self._tables.terminology(),
             "outside": details.get("outside_words"),
             "colloquial": details.get("colloquial_phrases"),
-            "further": self.further(),
+            "further": self._tables.further(),
+            "references": references_of(self._card.data),
             "labeller": self._card.provenance.get("labeller"),
             "labeller_on": self._card.provenance.get("labeller_measured_on"),
         }
@@ -93,12 +95,13 @@ class ReportsPage:
         """What was judged, for the head of the page."""
         data = self._card.data
         studies, sections = studies_of(data), str(data.get("sections", "unknown"))
+        empty = data.get("empty_predictions", "unknown")
         return [
             ("System", self._card.system),
-            ("Held against", f"radiologists' reports of {studies} studies of {patients_of(data)} patients"),
+            ("Held against", f"{references_of(data)}, of {studies} studies of {patients_of(data)} patients"),
             ("Sections", _SECTIONS.get(sections, sections)),
             ("Abnormal references", f"{data.get('abnormal_references', 'unknown')} of {studies}"),
-            ("Empty predictions", f"{data.get('empty_predictions', 'unknown')} (each counts as saying nothing)"),
+            ("Empty predictions", f"{empty} (each counts as saying nothing)" if empty else str(empty)),
         ]
 
     # -- the first screen ---------------------------------------------------------------------------------------------
@@ -121,7 +124,7 @@ class ReportsPage:
         bodies: list[Body] = []
         for heading, family in (("Words in common with the reference", "text"), ("Findings in common", "clinical"),
                                 ("Other", "")):  # fmt: skip
-            here = [one for one in judged if one.family == family or (not family and one.family not in _FAMILIES)]
+            here = [one for one in judged if one.family == family or (not family and one.family not in FAMILIES)]
             for numbers in ([one for one in here if in_unit([one])], *([one] for one in here if not in_unit([one]))):
                 if numbers:
                     bodies.append(self._drawn(numbers, heading))
@@ -163,7 +166,7 @@ class ReportsPage:
     def _labeller(self, name: str) -> str:
         """The labeller's own F1 for an average, as "labeller itself 0.937 [0.929, 0.945]"."""
         how, _, rest = name.partition("_f1_")
-        found = _labeller_f1(self._card).get(f"{how}-{rest}")
+        found = labeller_f1(self._card).get(f"{how}-{rest}")
         return f"Labeller's own F1: {found.text} {found.interval}" if found else ""
 
     def floors_table(self) -> Table | None:
@@ -211,58 +214,29 @@ class ReportsPage:
         )  # fmt: skip
 
     def worst(self) -> dict[str, Any] | None:
-        """The worst differences: the first, of varied kinds, and the rest."""
+        """The worst differences: the first, of varied kinds, and the rest; and the pictures of their studies."""
         held = self._card.details.get("worst_differences")
         if held is None:
             return None
+        beside = self._card.details.get("pictures") or {}
+        keys, blank = beside.get("of") or {}, beside.get("blank") or {}
+        pictures = {key: sized(uri) for key, uri in (beside.get("pictures") or {}).items()}
         titles: dict[str, str] = {kind: one.title for kind, one in table().kinds.items()}
         first: list[dict[str, Any]] = []
         rest: list[dict[str, Any]] = []
         seen: dict[tuple[str, str], int] = {}
+        whose = "Radiologist" if references_of(self._card.data) == RADIOLOGISTS else "Reference"
         for item in held:
             key = item["kind"], item["concept"]
             seen[key] = seen.get(key, 0) + 1
             title_ = titles.get(item["kind"], item["kind"])
-            shown = {**item, "title": title_, "weight": f"{item['weight']:g}"}
+            picture = keys.get(item["study"])
+            shown = {**item, "title": title_, "weight": f"{item['weight']:g}", "picture": picture,
+                     "shown": pictures.get(picture), "blank": blank.get(item["study"]), "whose": whose}  # fmt: skip
             (first if len(first) < _FIRST and seen[key] <= _ALIKE else rest).append(shown)
-        return {"first": first, "rest": rest}
+        return {"first": first, "rest": rest, "pictures": pictures, "lacking": _lacking(beside)}
 
     # -- findings -----------------------------------------------------------------------------------------------------
-
-    def per_finding(self) -> Table | None:
-        """Precision, recall and F1 of each finding, with support and the labeller's own F1."""
-        own = _labeller_f1(self._card)
-        rows: list[Row] = []
-        used: list[Number | None] = []
-        for name in NAMES:
-            whats = ("n_reference", "n_prediction", "precision", "recall", "f1")
-            found = [self._numbers.get(f"{what}_{slug(name)}", system=JUDGED) for what in whats]
-            if not any(found):
-                continue
-            used += found
-            f1 = found[-1]
-            drawing = forest_row([mark(f1, "F1", "square")] if f1 else [], UNIT)
-            counts = [Cell(self._notes.cell(one).text) for one in found[:2]]
-            parts = [self._notes.cell(one) for one in found[2:]]
-            few = found[0] is not None and found[0].estimate < MINIMUM_CLASS
-            sub = f"fewer than {MINIMUM_CLASS} references" if few else ""
-            rows.append(Row(name, [*counts, *parts, drawing, own.get(name, Cell("not measured"))], sub))
-        if not rows:
-            return None
-        columns = [
-            Column("Finding", "text"),
-            Column("In references"),
-            Column("In predictions"),
-            Column("Precision"),
-            Column("Recall"),
-            Column("F1", leads=True),
-            Column("F1 drawn", "drawing"),
-            Column("Labeller's own F1"),
-        ]
-        return Table(
-            "Each finding, uncertain as absent", columns, [Body(rows, axis=forest_axis(UNIT))],
-            self._notes.of_numbers(used),
-        )  # fmt: skip
 
     def confusion(self) -> dict[str, Any] | None:
         """The four-state tables of all findings, with agreement and kappa."""
@@ -284,37 +258,7 @@ class ReportsPage:
             )
         return {"states": [state.replace("_", " ") for state in states], "tables": tables}
 
-    def averages(self) -> Table | None:
-        """F1 averaged in every way, under both policies."""
-        bodies: list[Body] = []
-        used: list[Number | None] = []
-        for size, heading in ((14, "All 14 findings"), (13, "13, without No Finding"), (5, "The five of CheXpert")):
-            rows = []
-            for how in _AVERAGES:
-                found = [
-                    self._numbers.get(f"{how}_{part}_{size}", system=JUDGED, holding=policy)
-                    for policy, _ in _POLICIES
-                    for part in ("f1", "precision", "recall")
-                ]
-                if any(found):
-                    used += found
-                    phrase = "" if bodies else titled(f"{how}_f1_{size}")[1]
-                    cells = [self._notes.cell(one) if one else "" for one in found]
-                    rows.append(Row(average_title(how).rstrip(","), cells, phrase))
-            if rows:
-                bodies.append(Body(rows, heading))
-        if not bodies:
-            return None
-        heads = [f"{part}, {policy}" for _, policy in _POLICIES for part in ("F1", "Precision", "Recall")]
-        columns = [Column("Average", "text"), *map(Column, heads)]
-        return Table("Averages over findings", columns, bodies, self._notes.of_numbers(used))
-
-    def agreement(self) -> Table | None:
-        """How often all four states agree."""
-        names = ("agreement_14", "agreement_13", "agreement_5", "agreement_all_14", "kappa_mean_14")
-        return self._simple("Agreement of the four states", names)
-
-    # -- text, habits, terminology ------------------------------------------------------------------------------------
+    # -- text and habits ----------------------------------------------------------------------------------------------
 
     def text(self) -> Table | None:
         """The text measures under each protocol."""
@@ -359,16 +303,21 @@ class ReportsPage:
             texts = [
                 f"{one['distinct']} of {studies}" if "distinct" in one else "not available" for one in (said, wrote)
             ]
-            rows.append(Row("Distinct reports", [Cell(texts[0]), *self._baselines("distinct"), Cell(texts[1])],
+            rows.append(Row("Distinct reports", [Cell(texts[0]), *self._tables.baselines("distinct"), Cell(texts[1])],
                             "a count of the whole set, without interval"))  # fmt: skip
-        used = []
+        used: list[Number | None] = []
         for name in _HABITS:
             number = self._numbers.get(name, system=JUDGED)
             if number is None:
                 continue
             used.append(number)
-            beside = Cell(rounded(wrote[name], name)) if wrote.get(name) is not None else Cell("not available")
-            rows.append(Row(title(name), [self._notes.cell(number), *self._baselines(name), beside], titled(name)[1]))
+            theirs = self._numbers.get(name, system="self")
+            used.append(theirs)
+            beside = self._notes.cell(theirs)
+            if theirs is None and wrote.get(name) is not None:  # a card of before they had intervals
+                beside = Cell(rounded(wrote[name], name), "no interval")
+            cells = [self._notes.cell(number), *self._tables.baselines(name), beside]
+            rows.append(Row(title(name), cells, titled(name)[1]))
         if not rows:
             return None
         columns = [
@@ -379,57 +328,19 @@ class ReportsPage:
         ]
         return Table("How the reports are written", columns, [Body(rows)], self._notes.of_numbers(used))
 
-    def _baselines(self, name: str) -> list[Cell]:
-        return [self._notes.cell(self._numbers.get(name, system=system)) for system in self._others]
 
-    def terminology(self) -> Table | None:
-        """Words and phrases outside the field's language."""
-        return self._simple("Outside the field's language", ("outside_word_share", "colloquial_report_share"))
-
-    def further(self) -> Table | None:
-        """Measures of other families, as those of learned metrics."""
-        names = dict.fromkeys(
-            one.name
-            for one in self._card.numbers
-            if one.system == JUDGED and one.group is None and one.family not in _FAMILIES
-        )
-        return self._simple("Further measures", tuple(names))
-
-    def _simple(self, caption: str, names: Sequence[str]) -> Table | None:
-        """Measures in rows, systems in columns."""
-        found = {name: held for name in names if (held := self._numbers.all(name, system=JUDGED))}
-        if not found:
-            return None
-        rows = [
-            Row(title(name), [self._notes.cell(one), *self._baselines(name)], _direction(one, titled(name)[1]))
-            for name, held in found.items()
-            for one in held
-        ]
-        columns = [
-            Column("Measure", "text"),
-            Column(self._card.system),
-            *(Column(baseline_name(self._card)) for _ in self._others),
-        ]
-        return Table(
-            caption, columns, [Body(rows)], self._notes.of_numbers(one for held in found.values() for one in held)
-        )
-
-
-def _direction(number: Number, phrase: str) -> str:
-    said = {"higher": "higher is better", "lower": "lower is better", "none": ""}[number.better]
-    return "; ".join(part for part in (phrase, said) if part)
+def _lacking(beside: Mapping[str, Any]) -> str:
+    """How many pictures are not there, in a sentence; empty where none was asked for or all are there."""
+    missing, left_out = beside.get("missing"), beside.get("left_out")
+    studies = beside.get("studies")
+    said = [f"Of {missing} of the {studies} studies shown here there is no picture."] if missing else []
+    return " ".join([*said, *([f"{left_out} pictures did not fit."] if left_out else [])])
 
 
 def _protocol(number: Number) -> str:
     """The name of the protocol in a convention; empty where there is none, as for sacreBLEU."""
     _, found, rest = number.convention.partition("protocol:")
     return rest.partition("|")[0].partition(":")[0] if found else ""
-
-
-def _labeller_f1(card: Card) -> dict[str, Cell]:
-    """The labeller's measured F1 by finding or average."""
-    held: Mapping[str, Sequence[float]] = card.provenance.get("labeller_f1") or {}
-    return {name: Cell(rounded(row[0]), ends(row[1], row[2])) for name, row in held.items()}
 
 
 def _clears(judged: Number, floors: Sequence[tuple[Number, str]]) -> str | Markup:

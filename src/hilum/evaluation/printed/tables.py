@@ -202,12 +202,13 @@ def _findings(card: Card) -> str:
 
 
 def main_comparisons(card: Card) -> list[Comparison]:
-    """Of all comparisons those of the headline measures and of single findings, each by its main convention."""
+    """Of all comparisons those of headline and learned measures and of findings, each by its main convention."""
     whats = ("f1",) if card.kind == "reports" else ("auroc", "sensitivity", "specificity")
     wanted = dict.fromkeys(card.details.get("headlines", ()))
     wanted |= dict.fromkeys(("any_share", "omission_share", "invention_share") if card.kind == "reports" else ())
     wanted |= dict.fromkeys(f"{what}_{slug(name)}" for what in whats for name in NAMES)
     wanted |= dict.fromkeys(f"{what}_macro" for what in (*whats, "auprc"))
+    wanted |= dict.fromkeys(number.name for number in card.numbers if number.family == "learned")
     first: dict[str, Comparison] = {}
     for row in card.comparisons:
         first.setdefault(row.name, row)

@@ -40,8 +40,24 @@ _EXACT = {
     "looping_share": ("Looping reports", "the same words three times in a row"),
     "empty_share": ("Empty reports", ""),
     "distinct_share": ("Distinct reports", "different texts by studies"),
+    "same_findings_share": ("Same findings with another picture", "share of drafts; all four states of 14 findings"),
+    "same_text_share": ("Same text with another picture", "share of drafts, word for word"),
     "outside_word_share": ("Words outside the field's language", "of all words; see what is counted below"),
     "colloquial_report_share": ("Reports with a colloquial phrase", "as “looks big” for enlarged"),
+    "chexbert": ("Labels of CheXbert", ""),
+    "bertscore": ("BERTScore F1", "vectors of the tokens, each with the likest of the other text"),
+    "bertscore_precision": ("BERTScore precision", ""),
+    "bertscore_recall": ("BERTScore recall", ""),
+    "radgraph": ("RadGraph F1", ""),
+    "radgraph_f1": ("RadGraph F1", ""),
+    "radgraph_simple": ("RadGraph F1, simple", "entities: words and label"),
+    "radgraph_partial": ("RadGraph F1, partial", "entities, and whether they have relations"),
+    "radgraph_complete": ("RadGraph F1, complete", "entities with each of their relations"),
+    "radgraph_combined": ("RadGraph F1, combined", "mean over entities and relations; a part of RadCliQ"),
+    "semb_score": ("CheXbert vector similarity", "cosine; a part of RadCliQ"),
+    "radcliq_v1": ("RadCliQ-v1", "errors that radiologists would count, estimated; not its inverse"),
+    "green": ("GREEN", "findings in common over these and the significant errors"),
+    "ratescore": ("RaTEScore", "medical entities by their vectors"),
 }
 _AVERAGES = {
     "micro": "pooled over findings and studies",
@@ -166,10 +182,17 @@ VERDICTS = {
     "empty_predictions": "Empty predictions",
     "unreadable_predictions": "Unreadable predictions",
     "without_reference": "Studies left out",
+    "without_picture": "Studies without a picture",
     "not_labelled": "Studies without labels",
     "patients_unknown": "Patients unknown",
     "few_studies": "Too few studies",
+    "few_patients": "Too few patients",
+    "one_sided_section": "A section is on one side only",
+    "references_judged": "The references themselves",
     "labeller_unmeasured": "Labeller not measured",
+    "nothing_ranked": "Too few cases of every finding",
+    "scores_missing": "Scores missing",
+    "unknown_columns": "Columns not used",
     "constant_scores": "The same score for every study",
     "chance": "Not told from chance",
     "below_chance": "Worse than chance",
@@ -179,6 +202,8 @@ VERDICTS = {
     "few_positives": "Few positives",
     "prevalence_shift": "Other prevalence than in training",
     "out_of_fold": "Judged out of fold",
+    "composed_references": "Not held against radiologists' reports",
+    "other_picture": "What the picture adds",
 }
 """Headings of verdicts, by code."""
 
@@ -194,7 +219,11 @@ def verdict_title(code: str, *, grave: bool = True) -> str:
 
 
 def spoken(text: str) -> str:
-    """A text with the titles of measures for their names: "BLEU-1" for "bleu_1"."""
+    """A text with the titles of measures and floors for their names: "BLEU-1" for "bleu_1"."""
+    for name, called in FLOORS.items():
+        text = text.replace(f"“{name.replace('_', ' ')}”", f"“{called}”")
+    # a word without an underscore may be any word: only where its two numbers follow is it a measure's name
+    text = re.sub(r"\b[a-z]+(?= -?[\d.]+ against )", lambda match: _title_or_name(match[0]), text)
     return re.sub(r"\b[a-z]+(?:_[a-z0-9]+)+\b", lambda match: _title_or_name(match[0]), text)
 
 
@@ -220,9 +249,22 @@ _GLOSSES = {
     "threshold": "where the thresholds come from",
     "bins": "of scores, for the calibration error",
     "mean_over": "the findings that the mean is over",
+    "picture": "the one that is shown instead of the study's own",
     "boxes": "outlines drawn by radiologists",
     "hit": "what counts as pointing into a box",
     "scale": "of the number",
+    "bertscore": "implementation",
+    "encoder": "network that gives the vectors, by the digest of its weights",
+    "layer": "of the encoder, whose vectors are compared",
+    "idf": "on what tokens are weighed by how rare they are",
+    "baseline": "what unrelated sentences score, to rescale by",
+    "empty": "what an empty text scores",
+    "radgraph": "network, by the digest of its weights",
+    "radcliq": "coefficients",
+    "chexbert_vector": "network, by the digest of its weights",
+    "green": "network, by the digest of its weights",
+    "ratescore": "network, by the digest of its weights",
+    "package": "that computes it",
 }
 _VALUE_GLOSSES = {
     "uncertain:negative": "a finding called possible counts as not there",

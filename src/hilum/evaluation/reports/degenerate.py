@@ -345,6 +345,8 @@ LOOPING = 0.02
 """Share of reports that loop, beyond that of the references: radiologists never do."""
 REPEATED = 0.15
 """Share of repeated 4-grams: twelve times Open-I's, where the impression repeats the findings."""
+REFERENCES = 0.95
+"""Share of the studies whose prediction is their own reference, word for word: no system writes so."""
 REPEATED_BEYOND = 3.0
 """And so many times that of the references at hand."""
 FEW = 0.10
@@ -396,6 +398,26 @@ def verdicts(
     return found
 
 
+def references_judged(predictions: Sequence[str], references: Sequence[str]) -> list[Verdict]:
+    """Ask whether the references were given as predictions, where nearly all are the same words.
+
+    Args:
+        predictions: `[n]`.
+        references: `[n]`.
+    """
+    keys = [_key(text) for text in references]
+    own = float(np.mean([_key(text) == key for text, key in zip(predictions, keys, strict=True)]))
+    if own < REFERENCES or len(set(keys)) == 1:  # one text for all studies is no reference in particular
+        return []
+    return [
+        Verdict(
+            "references_judged",
+            f"{_percent(own)} of the predictions are the reference of their own study, word for word; look whether the "
+            "references were given as predictions.",
+        )
+    ]
+
+
 def _uniform(
     said: Habits,
     wrote: Habits,
@@ -415,7 +437,8 @@ def _uniform(
         if sick.sum() >= MINIMUM_ABNORMAL:
             constant = float(same[sick].mean()) >= UNIFORM
             numbers += f", and {_percent(float(same[sick].mean()))} of those for abnormal studies"
-    quoted = said.most_frequent if len(said.most_frequent) <= 160 else said.most_frequent[:157] + "..."
+    quoted = " ".join(said.most_frequent.split())
+    quoted = quoted if len(quoted) <= 160 else quoted[:157] + "..."
     if constant:
         pool = training or references
         copied = _key(_first(Counter(map(_key, pool)), pool)) == _key(said.most_frequent)

@@ -11,27 +11,40 @@ import numpy as np
 from hilum._version import __version__
 from hilum.errors import DataError
 from hilum.evaluation import clinical
-from hilum.evaluation.card import Card, Comparison, Number, Skipped, Verdict
+from hilum.evaluation.card import RADIOLOGISTS, Card, Comparison, Skipped, Verdict
 from hilum.evaluation.differences.detect import (
     Difference,
     DifferenceCounts,
     Evidence,
-    StudyDifferences,
     find_differences,
 )
-from hilum.evaluation.differences.table import KINDS
-from hilum.evaluation.intervals import MINIMUM_GROUP, Resampling, comparisons, group_numbers, numbers
+from hilum.evaluation.intervals import (
+    Resampling,
+    comparisons,
+    group_numbers,
+    numbers,
+    too_few,
+    unnamed_patients,
+)
 from hilum.evaluation.labelled import STATES, LabelledPairs, label_texts, pair_labels
 from hilum.evaluation.measures import Measures
 from hilum.evaluation.pairs import Pairs
 from hilum.evaluation.reports import meteor
-from hilum.evaluation.reports.degenerate import SELF, Habits, SanityRow, below_floors, habits, sanity_rows, verdicts
+from hilum.evaluation.reports.degenerate import (
+    SELF,
+    Habits,
+    SanityRow,
+    below_floors,
+    habits,
+    references_judged,
+    sanity_rows,
+    verdicts,
+)
 from hilum.evaluation.reports.terminology import FieldLanguage, Terminology
 from hilum.evaluation.reports.text_metrics import sacrebleu, text_measures, tokenise
 from hilum.labeling import Labeller
 from hilum.labeling.measured import measured_error
 from hilum.records import NAMES, NO_FINDING, LabelState
-from hilum.statistics import wilson
 from hilum.statistics.inputs import Bools
 
 Progress = Callable[[str], None]
@@ -46,7 +59,7 @@ HEADLINES = (
 """What a system is held against its floors in, and shown in every subgroup."""
 
 _IN_GROUPS = (*HEADLINES, "omission_share", "invention_share", "any_share", "length_ratio")
-_WORST, _WORST_OF_KIND = 40, 4
+_WORST = 40
 _FLOOR_PERMUTATIONS = 1000
 BASELINE = "baseline"
 
@@ -63,6 +76,8 @@ class JudgeOptions:
         with_meteor: False leaves METEOR out, which takes as long as all the rest.
         provenance: added to the card's, as file names and digests.
         workers: processes for labelling and differences; as many as processors if None.
+        references: what the references are, as the page calls them; say so where no radiologist wrote them.
+        notes: what else must be known before any number.
     """
 
     system: str = "predictions"
@@ -72,6 +87,8 @@ class JudgeOptions:
     with_meteor: bool = True
     provenance: dict[str, Any] = field(default_factory=dict)
     workers: int | None = None
+    references: str = RADIOLOGISTS
+    notes: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +109,7 @@ def judge_reports(
     baseline: Pairs | None = None,
     labeller: Labeller | None = None,
     further: Sequence[Measures] = (),
+    further_baseline: Sequence[Measures] = (),
     skipped: Sequence[Skipped] = (),
     progress: Progress | None = None,
 ) -> Card:
@@ -103,15 +121,16 @@ def judge_reports(
         baseline: the same studies with another system's predictions.
         labeller: of all labels; the English rules if None.
         further: measures computed elsewhere, `[n]` studies each, as those of learned metrics.
+        further_baseline: the same of the baseline, in the same order; without them `further` is not compared.
         skipped: measures that the caller could not compute.
         progress: told what is being done.
 
     Raises:
-        DataError: the baseline is of other studies; no study can be labelled; all studies are of one patient.
+        DataError: the baseline is of other studies, or its further measures are others; no study can be labelled; all
+            studies are of one patient.
     """
+    _check_baseline(pairs, baseline, further, further_baseline)
     told = progress or (lambda _: None)
-    if baseline is not None and [r.study for r in baseline.rows] != [r.study for r in pairs.rows]:
-        raise DataError("The baseline is of other studies than the predictions; expected the same, in the same order.")
     how, patients = options.resampling, pairs.patients
     floors = sanity_rows(pairs.references, patients, sections=pairs.sections, training=options.training, seed=how.seed)
     told("labels")
@@ -131,27 +150,44 @@ def judge_reports(
         fewer = replace(how, n_permutations=_FLOOR_PERMUTATIONS)
         against = comparisons(core, families, patients, fewer) if row.name != SELF else []
         against_floors[row.name] = [c for c in against if c.name in HEADLINES]
-    said += below_floors(against_floors)
+    said += [*references_judged(pairs.predictions, pairs.references), *below_floors(against_floors)]
+    written = habits(pairs.references, pairs.references)
+    found += numbers(written.measures, patients, how, system=SELF)
     compared: list[Comparison] = []
     if baseline is not None:
         told("baseline")
         other = _measure(baseline, labels[-1], language, options)
-        found += numbers(other.families, patients, how, system=BASELINE)
-        compared = comparisons(judged.families, other.families, patients, how, _TOGETHER)
+        found += numbers((*other.families, *further_baseline), patients, how, system=BASELINE)
+        own = (*judged.families, *(further if further_baseline else ()))
+        compared = comparisons(own, (*other.families, *further_baseline), patients, how, _TOGETHER)
     told("subgroups")
     in_groups, left_out = group_numbers(_main(judged.families), pairs, abnormal, how, _IN_GROUPS)
     return Card(
         kind="reports",
         system=options.system,
         provenance=_provenance(options, labels[0]),
-        data={**_data(pairs, labels[0], abnormal), "baseline": options.baseline if baseline is not None else None},
-        numbers=(*_of_few(found), *in_groups),
-        verdicts=tuple(sorted((*said, *_data_verdicts(pairs, labels[0])), key=lambda v: not v.grave)),
+        data={
+            "references": options.references,
+            **_data(pairs, labels[0], abnormal),
+            "baseline": options.baseline if baseline is not None else None,
+        },
+        numbers=(*found, *in_groups),
+        verdicts=tuple(sorted((*options.notes, *said, *_data_verdicts(pairs, labels[0])), key=lambda v: not v.grave)),
         comparisons=tuple(compared),
         groups_left_out=left_out,
         skipped=(*_not_computed(options), *skipped),
-        details=_details(pairs, judged, floors),
+        details=_details(pairs, judged, written, floors),
     )
+
+
+def _check_baseline(
+    pairs: Pairs, baseline: Pairs | None, further: Sequence[Measures], further_baseline: Sequence[Measures]
+) -> None:
+    if baseline is not None and [r.study for r in baseline.rows] != [r.study for r in pairs.rows]:
+        raise DataError("The baseline is of other studies than the predictions; expected the same, in the same order.")
+    made, of_baseline = ([(one.names, one.convention) for one in each] for each in (further, further_baseline))
+    if of_baseline and (baseline is None or made != of_baseline):
+        raise DataError("The baseline's further measures are not those of the predictions, made in the same way.")
 
 
 _TOGETHER = tuple(tuple(f"{what}_{clinical.slug(name)}" for name in NAMES) for what in ("f1", "precision", "recall"))
@@ -205,29 +241,6 @@ def _main(families: Sequence[Measures]) -> list[Measures]:
     return list(first.values())
 
 
-_TRIALS = {"precision": "n_prediction", "recall": "n_reference"}
-
-
-def _of_few(found: Sequence[Number]) -> list[Number]:
-    """The numbers with Wilson's interval for a finding's precision or recall of 0 or 1.
-
-    Where every case, or none, is right, no resample differs: a bootstrap interval without width is no certainty.
-    """
-    counts = {number.key: number.estimate for number in found}
-    out = []
-    for number in found:
-        what, _, finding_slug = number.name.partition("_")
-        trials = counts.get((f"{_TRIALS.get(what)}_{finding_slug}", *number.key[1:]))
-        if trials and number.low == number.high and number.estimate in (0.0, 1.0):
-            n = min(int(trials), number.n_patients)
-            share = wilson(round(number.estimate) * n, n, level=number.level)
-            number = replace(
-                number, low=share.low, high=share.high, method=f"Wilson, {n} trials; bootstrap interval of 0 width"
-            )
-        out.append(number)
-    return out
-
-
 def _abnormal(labels: LabelledPairs) -> Bools:
     """`[n]`, whether the reference is anything but normal; a reference without labels counts as normal."""
     states = labels.references.of(NO_FINDING)
@@ -277,7 +290,8 @@ def _data_verdicts(pairs: Pairs, labels: LabelledPairs) -> list[Verdict]:
         found.append(
             Verdict(
                 "unreadable_predictions",
-                f"{unreadable} of {n} predictions cannot be read; each counts as one that says nothing.",
+                f"{unreadable} of {n} predictions cannot be read by the labeller {labels.labeller}, as none in another "
+                "language can; each counts as one that mentions no finding.",
                 grave=unreadable > n / 10,
             )
         )
@@ -294,17 +308,18 @@ def _data_verdicts(pairs: Pairs, labels: LabelledPairs) -> list[Verdict]:
         found.append(Verdict("not_labelled", labels.exclusions, grave=False))
     if not pairs.patients_known:
         found.append(
+            Verdict("patients_unknown", unnamed_patients([(row.study, row.patient) for row in pairs.rows]), grave=False)
+        )
+    for section, lacking in pairs.one_sided.items():
+        other, counts = ("references", "left out") if lacking == "predictions" else ("predictions", "added")
+        found.append(
             Verdict(
-                "patients_unknown",
-                "The references name no patients, so each study counts as a patient of its own; where patients repeat, "
-                "the intervals are too narrow.",
-                grave=False,
+                "one_sided_section",
+                f"None of the {lacking} has text in {section}, which the {other} have, and every measure counts it as "
+                f"{counts}; to judge what both have, choose the other section (--sections).",
             )
         )
-    if n < MINIMUM_GROUP:
-        found.append(
-            Verdict("few_studies", f"{n} studies are too few for any conclusion; {MINIMUM_GROUP} are the least.")
-        )
+    found += too_few(n, len(set(pairs.patients)))
     if measured_error(labels.labeller) is None:
         found.append(
             Verdict(
@@ -323,8 +338,8 @@ def _not_computed(options: JudgeOptions) -> list[Skipped]:
     return [Skipped("meteor", why)] if why else []
 
 
-def _details(pairs: Pairs, judged: _Judged, floors: Sequence[SanityRow]) -> dict[str, Any]:
-    by_references = habits(pairs.references, pairs.references)
+def _details(pairs: Pairs, judged: _Judged, written: Habits, floors: Sequence[SanityRow]) -> dict[str, Any]:
+    """What the page shows besides numbers; `written` are the habits of the references."""
     return {
         "headlines": list(HEADLINES),
         "floors": {row.name: row.how for row in floors},
@@ -333,18 +348,10 @@ def _details(pairs: Pairs, judged: _Judged, floors: Sequence[SanityRow]) -> dict
         ],
         "confusion": {name: clinical.confusion(judged.labels, name).tolist() for name in NAMES},
         "states": [state.value for state in STATES],
-        "habits": {who: _habits(one) for who, one in (("predictions", judged.habits), ("references", by_references))},
+        "habits": {who: _habits(one) for who, one in (("predictions", judged.habits), ("references", written))},
         "outside_words": judged.terminology.commonest("word"),
         "colloquial_phrases": judged.terminology.commonest("phrase"),
     }
-
-
-def _worst(found: DifferenceCounts) -> list[tuple[StudyDifferences, Difference]]:
-    """The worst of all, and the worst of each kind, so that no kind is hidden behind the heavier ones."""
-    chosen = dict.fromkeys(found.worst_differences(_WORST))
-    for kind in KINDS:
-        chosen |= dict.fromkeys(found.worst_differences(_WORST_OF_KIND, [kind]))
-    return sorted(chosen, key=lambda pair: (-pair[1].weight, pair[0].row))
 
 
 def _habits(one: Habits) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from hilum.evaluation.findings.pointing import Pointing
 from hilum.evaluation.findings.scores import ScoredStudies, scored
 from hilum.evaluation.findings.thresholds import training_prevalence
 from hilum.evaluation.intervals import Resampling
+from hilum.evaluation.starters.scores import read_rows
 from hilum.records import NAMES
 from hilum.records.findings import ancestors
 from hilum.statistics import maximum_f1
@@ -52,7 +52,7 @@ def starter_expert_card(
     info = json.loads((checkpoint / "hilum.json").read_text(encoding="utf-8"))
     minimum_age = info["capabilities"].get("min_age_years") or 0.0
     names = {spec["name"] for spec in info["findings"] if spec["assessed"]}
-    held = _rows_of(scores)
+    held = read_rows(scores)
     peer = _peer(data_root / "chexnet_probabilities.csv")
     trained = [name for name in NAMES if name in next(iter(held.values()))]
     predicted = _predicted(rows, held, trained, names, minimum_age)
@@ -80,20 +80,10 @@ def _key(row: LabelledImage) -> str:
     return row.path.stem
 
 
-def _rows_of(table: Path) -> dict[str, dict[str, str]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            return {row["image"]: row for row in csv.DictReader(stream)}
-    except OSError as error:
-        raise DataError(f"{table} cannot be read ({error.strerror}).") from None
-    except KeyError:
-        raise DataError(f"{table.name} has no column image; expected the table that lies in the repository.") from None
-
-
 def _peer(table: Path) -> dict[str, dict[str, float]]:
     """Picture -> finding -> the chance that any of its NIH classes is there, taken as independent (noisy or)."""
     out = {}
-    for image, row in _rows_of(table).items():
+    for image, row in read_rows(table).items():
         absent: dict[str, float] = {}
         for label, name in FINDING_OF.items():
             if name is not None and f"prob_{label}" in row:

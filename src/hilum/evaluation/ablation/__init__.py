@@ -1,0 +1,1 @@
+"""Experiments: does the injected finding list help, is the picture looked at, what does each stage bring."""

@@ -1,0 +1,176 @@
+"""What every run's folder holds: what the run is made of, its log, its page, and the best weights so far."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboardX import SummaryWriter
+
+from hilum._version import __version__
+from hilum.errors import UsageError
+from hilum.training.run_page import write_page
+from hilum.training.trainable import save_weights
+
+Progress = Callable[[Mapping[str, float]], None]
+_PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
+
+
+def versions() -> dict[str, Any]:
+    """What a run was made with."""
+    return {"hilum": __version__, "packages": {name: importlib.metadata.version(name) for name in _PACKAGES}}
+
+
+def write_json(content: Any, file: Path) -> None:
+    """Write a JSON file, whole or not at all."""
+    staged = file.with_suffix(".part")
+    staged.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    staged.replace(file)
+
+
+def same_run(identity: Mapping[str, Any], out: Path) -> None:
+    """Write what the run is made of, or refuse a folder that another one made.
+
+    Raises:
+        UsageError: names what differs.
+    """
+    file = out / "run.json"
+    if not file.exists():
+        write_json(identity, file)
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UsageError(f"{file} is no run of ours; give another --out.") from None
+    if differing := sorted(_differences(before, identity)):
+        raise UsageError(
+            f"{out} holds another run: {', '.join(differing[:6])} {'differ' if len(differing) > 1 else 'differs'}. "
+            "Give another --out, or the recipe and versions it was begun with."
+        )
+
+
+def _differences(before: Any, now: Any, place: str = "") -> list[str]:
+    """Dotted places where two documents differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = {*before, *now}
+        return [d for key in keys for d in _differences(before.get(key), now.get(key), f"{place}.{key}".strip("."))]
+    return [] if before == now else [place]
+
+
+class Best:
+    """The best weights so far by the recipe's metric; the last ones where nothing is measured.
+
+    Args:
+        folder: where they are kept.
+        metric: which figure; a loss is better lower. One that is never measured keeps the newest weights.
+    """
+
+    def __init__(self, folder: Path, metric: str) -> None:
+        self._folder = folder
+        self._metric = metric
+        file = folder / "best.json"
+        self._found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    @property
+    def weights(self) -> Path:
+        """Their file."""
+        return self._folder / f"weights-{self._found['step']}.safetensors"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Step, metric and value; empty before the first offer."""
+        return dict(self._found)
+
+    def offer(
+        self, weights: Callable[[], dict[str, torch.Tensor]], step: int, figures: Mapping[str, float], *, write: bool
+    ) -> None:
+        """Keep these weights where they are better than the best; of equals the earlier ones stay.
+
+        Every process offers, the first one writes; `weights` is called by all or none.
+        """
+        value = figures.get(self._metric)
+        if value is not None and math.isnan(value):
+            value = None
+        before = self._found
+        sign = -1.0 if self._metric == "loss" else 1.0
+        if before and before["value"] is not None and (value is None or sign * value <= sign * before["value"]):
+            return
+        offered = weights()
+        self._found = {"step": step, "metric": self._metric, "value": value}
+        if not write:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        save_weights(offered, self._folder / f"weights-{step}.safetensors")
+        staged = self._folder / "best.part"
+        staged.write_text(json.dumps(self._found), encoding="utf-8")
+        staged.replace(self._folder / "best.json")
+        for old in self._folder.glob("weights-*.safetensors"):
+            if old != self.weights:
+                old.unlink()
+
+
+class Log:
+    """Logged rows: a JSON line each, TensorBoard, the run's page, and whoever watches.
+
+    Args:
+        out: the run's folder.
+        steps: of the whole run.
+        batch: studies per step.
+        epoch_length: samples per epoch.
+        progress: told of every row.
+    """
+
+    def __init__(self, out: Path, *, steps: int, batch: int, epoch_length: int, progress: Progress | None) -> None:
+        self._out = out
+        self._file = out / "log.jsonl"
+        self._steps, self._batch = steps, batch
+        self._epoch_length = epoch_length
+        self._progress = progress
+        self._writer: SummaryWriter | None = None
+        self._last: tuple[int, float] | None = None
+
+    def begin(self, step: int) -> None:
+        """Go on after `step`: rows of later steps, from before a kill, are made again."""
+        rows = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
+        kept = []
+        for row in rows:
+            try:
+                if json.loads(row)["step"] <= step:
+                    kept.append(row)
+            except (ValueError, KeyError):
+                continue  # cut by the kill
+        self._file.write_text("".join(row + "\n" for row in kept), encoding="utf-8")
+        self._writer = SummaryWriter(str(self._out / "tensorboard"), purge_step=step + 1)
+
+    def __call__(self, row: Mapping[str, float]) -> None:
+        """One row."""
+        step, now = int(row["step"]), time.monotonic()
+        full: dict[str, float] = dict(row)
+        if "loss" in row:
+            full["epoch"] = step * self._batch / self._epoch_length
+            if self._last and step > self._last[0] and now > self._last[1]:
+                per_second = (step - self._last[0]) / (now - self._last[1])
+                full["studies_per_second"] = per_second * self._batch
+                full["seconds_left"] = (self._steps - step) / per_second
+            self._last = (step, now)
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({k: v if math.isfinite(v) else None for k, v in full.items()}) + "\n")
+        if self._writer is not None:
+            for name, value in full.items():
+                if name != "step" and math.isfinite(value):
+                    self._writer.add_scalar(name.replace("validation_", "validation/"), value, step)
+        if "validation_loss" in row:
+            write_page(self._out)
+            self._last = None  # the time a validation takes is no training time
+        if self._progress:
+            self._progress(full)
+
+    def close(self) -> None:
+        """Write what is waiting."""
+        if self._writer is not None:
+            self._writer.close()
