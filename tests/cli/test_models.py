@@ -1,6 +1,7 @@
 """`hilum models`: what is bundled, what a checkpoint says, whether it is whole."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -110,6 +111,13 @@ def test_show_tells_every_capability(hilum, tiny_original):
 
 def test_show_tells_that_no_heat_map_passed_a_test(hilum, expert):
     assert "heat maps point    not tested, or not passed" in hilum("models", "show", expert).out
+
+
+def test_show_tells_what_a_gate_recognises_and_from_which_score_on(hilum):
+    shown = hilum("models", "show", STARTERS / "gate").out
+    assert "looks at features of hilum-starter-expert, weights sha256 " in shown
+    assert re.search(r"^  mirrored +0\.\d\d +-$", shown, flags=re.MULTILINE)
+    assert re.search(r"^  child +- +-$", shown, flags=re.MULTILINE)
 
 
 def test_several_models_are_one_json_list(hilum):

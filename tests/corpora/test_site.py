@@ -452,7 +452,7 @@ def test_labels_can_stand_in_one_column_that_lists_what_is_present(tmp_path: Pat
     assert studies["b.png"].labels == {"Edema": absent, "Pneumothorax": absent, "No Finding": present}
     assert studies["c.png"].labels is None, "nobody labelled it"
     assert studies["d.png"].labels is None
-    assert dropped == {"unknown_label_value": 1}
+    assert dropped == {"value: unknown_label_value": 1}
     (tmp_path / "site.toml").write_text(LISTED + 'nothing_listed = "absent"\n')
     studies, _ = taken(Site(tmp_path))
     assert studies["c.png"].labels == {"Edema": absent, "Pneumothorax": absent}

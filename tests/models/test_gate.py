@@ -147,6 +147,16 @@ def test_low_contrast_rises_whichever_way_grey_values_are_lost():
     assert low_contrast(framed) < 0.01, "collimation does not count"
 
 
+def test_grey_values_of_a_large_picture_are_those_of_a_small_one():
+    rng = np.random.default_rng(0)
+    for pixels in (
+        rng.random((3000, 2500), np.float32) ** 3,
+        np.clip(rng.random((2000, 2000), np.float32) * 3 - 1, 0, 1),
+    ):
+        assert low_contrast(pixels) == pytest.approx(low_contrast(pixels[:400, :400]), abs=0.01)
+        assert clipped(pixels) == pytest.approx(clipped(pixels[:400, :400]), abs=0.01)
+
+
 def test_clipped_is_what_a_narrow_window_leaves():
     rng = np.random.default_rng(0)
     even = rng.random((200, 200), np.float32)

@@ -130,6 +130,12 @@ def _describe(info: CheckpointInfo) -> None:
     for name, value in lines:
         if value:
             _say(f"  {name:18} {value}")
+    if info.gate:
+        _say(f"  {'looks at features of':18} {info.gate.expert}, weights sha256 {info.gate.expert_weights[:12]}")
+        _say(f"  {'kind':28}   warn  abstain")
+        for kind in info.gate.kinds:
+            warn, abstain = ("-" if each is None else f"{each:.2f}" for each in (kind.warn, kind.abstain))
+            _say(f"  {kind.code:28} {warn:>6}  {abstain:>7}")
     if info.findings:
         _say(f"  {'finding':28} inject  positives  calibrated")
     for spec in info.findings:

@@ -1,8 +1,8 @@
 """The one way from a file to pixels: DICOM, PNG, JPEG and TIFF become `Radiograph`s, bad files one error each.
 
 Files are read in a child process (`Decoder`); this process never parses them, except in `Deidentifier.deidentify`. What
-was decided or found on the way stands in `Radiograph.warnings` as notices with these codes; those that doubt whether the
-picture is what the models were made for become reasons of the input gate (`hilum.reporting.gate`):
+was decided or found on the way stands in `Radiograph.warnings` as notices with these codes; those that doubt whether
+the picture is what the models were made for become reasons of the input gate (`hilum.reporting.gate`):
 
 ============================= ================================================================================
 code                          meaning
