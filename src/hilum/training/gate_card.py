@@ -323,8 +323,9 @@ def _limits() -> list[str]:
         "- Mirrored pictures are told by the side on which heart and stomach lie: dextrocardia and large effusions "
         "look mirrored. It never turns or mirrors a picture by itself.",
         "- **The design was changed once after figures on these judged parts were seen** (docs/experiments.md): the "
-        "second source was added, kinds were silenced, the rule for thresholds and the number of directions were settled. "
-        "Weights and thresholds never saw these patients, yet the figures flatter by an amount that is not known.",
+        "second source was added, kinds were silenced, the rule for thresholds and the number of directions were "
+        "settled. Weights and thresholds never saw these patients, yet the figures flatter by an amount that is not "
+        "known.",
         "- That it lets a picture pass does not say that the picture is good.",
         "",
     ]
