@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import tempfile
 import time
@@ -142,7 +143,8 @@ def main() -> None:
         peak = multiplications_per_second(device)
         weights = {"vision": 303e6, "language": 1443e6}
         flops = (6 if full else 4) * (weights["vision"] * IMAGE_TOKENS + weights["language"] * (IMAGE_TOKENS + 180))
-        memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
+        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+        memory = (torch.cuda.max_memory_allocated() if device.type == "cuda" else resident) / 2**30
         print(f"{info.name}: {options.mode}, {options.steps} steps of {options.micro_batch}, {device.type}")
         print(
             f"loss {losses[0]:.3f} to {losses[-1]:.3f}; images a second {per_second:.3f} (best of {len(rates)} windows)"
