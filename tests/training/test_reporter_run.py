@@ -227,6 +227,11 @@ def test_nothing_to_train_on_is_a_clear_error(north: Path, tmp_path: Path) -> No
         train_reporter("stage1", recipe(north, minimum_age_years=60), tmp_path / "run", device="cpu")
 
 
+def test_a_folder_of_other_things_is_no_place_for_a_run(north: Path) -> None:
+    with pytest.raises(UsageError, match="holds other things than a run"):
+        train_reporter("stage1", recipe(north), north.parent, device="cpu")
+
+
 def test_a_stage_after_the_first_wants_a_base(north: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"model\.base = OUT/checkpoint"):
         train_reporter("stage2", recipe(north), tmp_path / "run", device="cpu")

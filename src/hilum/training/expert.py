@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hilum.corpora.outputs import check_folder
 from hilum.errors import DataError, TrainingError, UsageError
 from hilum.models.checkpoint import (
     MANIFEST,
@@ -75,7 +74,7 @@ from hilum.training.expert_validation import (
 )
 from hilum.training.peer import read_peer
 from hilum.training.pictures import Prepared, prepare
-from hilum.training.run_folder import Best, Log, Progress, same_run, versions, write_json
+from hilum.training.run_folder import Best, Log, Progress, check_run_folder, same_run, versions, write_json
 from hilum.training.run_page import write_page
 from hilum.training.stream import Order
 from hilum.training.trainable import load_weights
@@ -109,7 +108,7 @@ def train_expert(
     cpu = device == "cpu" or not torch.cuda.is_available()
     if device == "cuda" and cpu:
         raise UsageError("No CUDA device was found by torch; use --device cpu or auto.")
-    check_folder(out)
+    check_run_folder(out)
     state = PartialState(cpu=cpu)
     if recipe.network.batch_norm == "learned" and state.num_processes > 1 and cpu:
         raise TrainingError(

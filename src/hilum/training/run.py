@@ -18,7 +18,6 @@ from typing import Any, Literal
 import torch
 from accelerate import PartialState
 
-from hilum.corpora.outputs import check_folder
 from hilum.errors import DataError, UsageError
 from hilum.models.checkpoint import MANIFEST, Capabilities, CheckpointInfo, ImageTransform, sha256_of
 from hilum.models.convert import write_reporter
@@ -30,7 +29,7 @@ from hilum.training.conditioning import Told, told_findings
 from hilum.training.fresh import fresh_network, write_tokenizer
 from hilum.training.pictures import PictureStore, prepare_pictures
 from hilum.training.reporter_recipe import ReporterRecipe
-from hilum.training.run_folder import Best, Log, Progress, same_run, versions
+from hilum.training.run_folder import Best, Log, Progress, check_run_folder, same_run, versions
 from hilum.training.run_page import write_page
 from hilum.training.stream import Order, SampleMaker, SampleStream, assessed_findings, length_of
 from hilum.training.studies import Material, SourceSummary, TrainingStudy, read_material
@@ -73,7 +72,7 @@ def train_reporter(
     cpu = device == "cpu" or not torch.cuda.is_available()
     if device == "cuda" and cpu:
         raise UsageError("No CUDA device was found by torch; use --device cpu or auto.")
-    check_folder(out)
+    check_run_folder(out)
     state = PartialState(cpu=cpu)
     material = read_material(recipe.data, recipe.images, recipe.minimum_age_years)
     finished = out / "checkpoint"

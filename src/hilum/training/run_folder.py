@@ -14,6 +14,7 @@ import torch
 from tensorboardX import SummaryWriter
 
 from hilum._version import __version__
+from hilum.corpora.outputs import check_folder
 from hilum.errors import UsageError
 from hilum.training.run_page import write_page
 from hilum.training.trainable import save_weights
@@ -32,6 +33,23 @@ def write_json(content: Any, file: Path) -> None:
     staged = file.with_suffix(".part")
     staged.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     staged.replace(file)
+
+
+def check_run_folder(out: Path) -> None:
+    """Refuse a folder that holds other things than a run.
+
+    Raises:
+        UsageError: it has files and no `run.json`. DataError: it cannot be made or written to.
+    """
+    check_folder(out)
+    names = {p.name for p in out.iterdir()} if out.is_dir() else set()
+    # what another process of the same run may have begun with
+    strange = {name for name in names if not (name.startswith(".") or name.endswith(".part") or name == "base")}
+    if strange and "run.json" not in strange:
+        raise UsageError(
+            f"{out} holds other things than a run ({min(strange)}); give --out a new folder, or that of the run "
+            "to go on with."
+        )
 
 
 def same_run(identity: Mapping[str, Any], out: Path) -> None:
