@@ -69,8 +69,11 @@ def test_a_recipe_is_read_and_changed(file: Path) -> None:
 
 
 def test_the_recipes_of_the_repository_are_read(repository: Path) -> None:
-    for recipe in (repository / "recipes").glob("reporter-*.toml"):
-        load_recipe(recipe, ReporterRecipe)
+    recipes = {
+        file.stem: load_recipe(file, ReporterRecipe) for file in (repository / "recipes").glob("reporter-*.toml")
+    }
+    assert {"reporter-stage1", "reporter-stage2", "reporter-stage3", "reporter-starter"} <= recipes.keys()
+    assert recipes["reporter-stage1"].lora.rank == 64, "the paper's first version"
 
 
 def test_an_entry_of_an_array_of_tables_is_changed_by_its_number(file: Path) -> None:
@@ -208,4 +211,6 @@ def test_settings_that_go_together_are_taken(changes: dict[str, Any]) -> None:
 
 
 def test_the_default_sizes_are_sizes() -> None:
-    FreshNetwork()
+    sizes = FreshNetwork()
+    assert sizes.image_size % sizes.patch_size == 0
+    assert sizes.language_width % sizes.language_heads == 0
