@@ -3,11 +3,16 @@
 import csv
 import json
 import re
+import signal
+import sys
+from importlib.resources import files
 
+import jsonschema
 import pytest
 
 from evaluation.ablation.pictures import make_manifest, picture_of
 
+SCHEMA = json.loads(files("hilum.evaluation").joinpath("ablation.schema.json").read_text(encoding="utf-8"))
 QUICK = ["--resamples", 100, "--permutations", 100]
 
 
@@ -36,6 +41,7 @@ def test_the_starter_says_what_its_prompt_says(ablate, tmp_path):
 
     made = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
     assert (made["schema"], made["experiment"]) == ("hilum.ablation/1", "expert")
+    jsonschema.validate(made, SCHEMA)
     arms = {arm["key"] for arm in made["arms"]}
     assert arms == {"none/true", "predicted/true", "wrong/true", "oracle/true", "none/blank", "none/shuffled",
                     "predicted/blank", "predicted/shuffled"}  # fmt: skip
@@ -90,19 +96,33 @@ def test_a_few_patients_can_be_drawn(ablate, tmp_path):
     assert "of 3 patients" in done.out
 
 
-def test_an_interrupted_run_says_that_it_goes_on(ablate, tmp_path, monkeypatch):
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_that_it_goes_on(ablate, tmp_path, monkeypatch, sent, status):
     from hilum.models.janus import Reporter
 
     def interrupted(*_, **__):
-        raise KeyboardInterrupt
+        signal.raise_signal(sent)
+        raise AssertionError("it went on")
 
     with monkeypatch.context() as patch:
         patch.setattr(Reporter, "generate_from", interrupted)
         done = ablate("expert", "--out", tmp_path / "run", "--flips", 0)
-    assert done.status == 130
+    assert done.status == status
     assert done.err.strip() == "hilum: stopped. The same command goes on where it stopped."
     assert not (tmp_path / "run" / "ablation.json").exists()
     assert ablate("expert", "--out", tmp_path / "run", "--flips", 0).status == 0
+
+
+@pytest.mark.parametrize("what", [["expert"], ["stage", "--model", "a=starter", "--model", "b=template"]])
+def test_a_bad_out_is_the_status_of_all_commands(ablate, tmp_path, what):
+    (tmp_path / "file").write_text("")
+    done = ablate(*what, "--out", tmp_path / "file" / "run")
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "file is a file; expected a folder" in done.err
+    (tmp_path / "file").rename(tmp_path / "letter.txt")
+    done = ablate(*what, "--out", tmp_path)
+    assert (done.status, "holds something else (letter.txt); give another --out." in done.err) == (2, True)
 
 
 def test_memory_that_does_not_hold_a_batch_is_one_line(ablate, tmp_path, monkeypatch):
@@ -127,6 +147,10 @@ def test_stages_side_by_side(ablate, tmp_path):
     assert "BLEU-4" in done.out
     made = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
     assert (made["schema"], made["experiment"]) == ("hilum.ablation/1", "stage")
+    jsonschema.validate(made, SCHEMA)
+    for wrong in ({"systems": ["first"]}, {"experiment": "expert"}, {"arms": []}, {"failed": {"first": -1}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**made, **wrong}, SCHEMA)
     assert made["systems"] == ["first", "sentences", "same"]
     assert made["failed"] == {"first": 0, "sentences": 0, "same": 0}
     measures = {"micro_f1_14", "macro_f1_14", "micro_f1_5", "macro_f1_5", "bleu_4", "rouge_l", "cider",

@@ -1,7 +1,9 @@
 """`hilum adapt` through the command: a run to a verdict, promotion by a name, bad input to one clear line."""
 
 import json
+from importlib.resources import files
 
+import jsonschema
 import pytest
 
 from tiny_reporter import write_running
@@ -37,7 +39,9 @@ def test_from_the_signed_reports_to_the_shelf_and_back(hilum, expert, shelf, tmp
     assert "a difference of 0.17 can be seen" in done.err
     assert "Nothing was promoted" in done.err
     assert "Traceback" not in done.err
-    assert json.loads((tmp_path / "adapted" / "adapt.json").read_text())["verdict"] == "cannot tell"
+    held = json.loads((tmp_path / "adapted" / "adapt.json").read_text())
+    assert held["verdict"] == "cannot tell"
+    jsonschema.validate(held, json.loads(files("hilum.training").joinpath("adapt.schema.json").read_text("utf-8")))
     refused = hilum("adapt", "promote", tmp_path / "adapted", "--shelf", shelf, "--by", "Bo")
     assert (refused.status, refused.out) == (2, "")
     assert "--despite" in refused.err

@@ -1,8 +1,12 @@
 """`hilum evaluate` through the command: two tables to a card, bad input to one clear line."""
 
 import csv
+import errno
 import json
+import os
 import random
+import signal
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -195,7 +199,7 @@ def test_a_folder_that_cannot_be_made_is_said_before_any_work(hilum, scores, tmp
     def work(*_, **__):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("hilum.evaluation.findings.scores.read_scored", work)
+    monkeypatch.setattr("hilum.evaluation.findings.run.read_scored", work)
     monkeypatch.setattr("hilum.evaluation.card.read_card", work)
     (tmp_path / "file").write_text("")
     out = ("--out", tmp_path / "file" / "card")
@@ -203,6 +207,63 @@ def test_a_folder_that_cannot_be_made_is_said_before_any_work(hilum, scores, tmp
         done = hilum("evaluate", *arguments, *out)
         assert (done.status, done.err.count("\n")) == (1, 1)
         assert "file is a file; expected a folder" in done.err
+
+
+def test_a_bad_out_is_one_status_everywhere(hilum, tables, expert, tmp_path):
+    (tmp_path / "file").write_text("")
+    out = ("--out", tmp_path / "file" / "card")
+    references, good, _ = tables
+    for words in (
+        ("evaluate", "reports", "--references", references, "--predictions", good),
+        ("evaluate", "card", "starter-expert", "--data", tmp_path, "--scores", good),
+        ("evaluate", "compare", tmp_path, tmp_path),
+        ("adapt", "run", tmp_path, "--model", expert),
+    ):
+        done = hilum(*words, *out)
+        assert (done.status, done.out, done.err.count("\n")) == (1, "", 1), words
+        assert "file is a file; expected a folder" in done.err, words
+
+
+def test_a_folder_that_became_closed_is_the_same_status(hilum, tables, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    references, good, _ = tables
+    done = hilum(
+        "evaluate", "reports", "--references", references, "--predictions", good, "--out", tmp_path / "card", *FEW
+    )
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "cannot be written to (No space left on device); give another --out." in done.err
+    assert not list((tmp_path / "card").iterdir()), "no half of a file stays"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_judgement_that_is_stopped_writes_no_card(hilum, tables, scores, tmp_path, monkeypatch, sent, status):
+    def stopped(*_, **__):
+        signal.raise_signal(sent)
+        raise AssertionError("it went on")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("hilum.evaluation.reports.run.judge_reports", stopped)
+    monkeypatch.setattr("hilum.evaluation.findings.run.judge_findings", stopped)
+    for what, (references, good, _) in (("reports", tables), ("findings", scores)):
+        done = hilum("evaluate", what, "--references", references, "--predictions", good, "--out", tmp_path / "card")
+        assert (done.status, done.out, done.err) == (status, "", "hilum: stopped; no card was written.\n")
+        assert not (tmp_path / "card").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_cards_of_one_name_are_told_apart_by_their_folders(hilum, tables, tmp_path):
+    for name in ("first", "second"):
+        hilum(
+            "evaluate", "reports", "--references", tables[0], "--predictions", tables[1], "--system", "mine",
+            "--out", tmp_path / name / "card", *FEW,
+        )  # fmt: skip
+    done = hilum("evaluate", "compare", tmp_path / "first" / "card", tmp_path / "second" / "card" / "card.json")
+    assert [line.partition(":")[0] for line in done.out.splitlines()[:2]] == ["mine (first)", "mine (second)"]
+    assert tmp_path.name not in done.out, "no more of the path than it takes"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

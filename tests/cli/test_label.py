@@ -2,6 +2,8 @@
 
 import io
 import json
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from hilum.cli.label import _BATCH
 from hilum.records import NAMES
 
 TEXT = "FINDINGS: Small left pleural effusion. No pneumothorax.\nIMPRESSION: Possible pneumonia."
@@ -224,12 +227,30 @@ def test_options_of_another_back_end_are_refused(hilum, rows, options):
 
 def test_a_page_that_cannot_be_written_is_refused_before_the_work(hilum, rows, tmp_path):
     before = rows.read_text()
-    for page in (tmp_path / "none" / "page.html", tmp_path, rows):
+    for page, status in ((tmp_path / "none" / "page.html", 1), (tmp_path, 1), (rows, 2)):
         done = hilum("label", rows, "--html", page)
-        assert done.status == 2
+        assert done.status == status
         assert "--html" in done.err
         assert done.out == ""
     assert rows.read_text() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_is_stopped_has_printed_whole_lines_and_no_page(tmp_path, sent, status):
+    command = [sys.executable, "-m", "hilum", "label", "-", "--html", tmp_path / "page.html"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        # more than are labelled together: it waits for the rest when the signal comes
+        process.stdin.write(b"".join(json.dumps({"id": n, "text": TEXT}).encode() + b"\n" for n in range(_BATCH + 9)))
+        process.stdin.flush()
+        out = [process.stdout.readline() for _ in range(_BATCH)]
+        process.send_signal(sent)
+        assert process.stdout.read() == b"", "and nothing after them"
+        err = process.stderr.read().decode()
+        assert process.wait(timeout=60) == status
+    assert err == "hilum: stopped; the reports printed are whole and no page was written.\n"
+    assert [json.loads(line)["id"] for line in out] == [str(n) for n in range(_BATCH)]
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_a_report_in_another_language_is_failed(hilum, tmp_path):

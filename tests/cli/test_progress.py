@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from hilum.cli.progress import counting, progress_bar
+from hilum.cli.progress import counting, in_words, progress_bar, training_view
 
 
 def draw(n_files, *, terminal):
@@ -43,3 +43,38 @@ def test_on_a_terminal_a_count_is_drawn(capsys, monkeypatch):
     with counting("studies") as progress:
         progress(1, 4)
     assert "studies" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            {"step": 1500, "loss": 2.3, "grad_norm": 0.8231, "learning_rate": 1e-4, "epoch": 1.2345,
+             "studies_per_second": 12.34, "seconds_left": 7391.4},
+            "step 1,500, loss 2.300, gradient norm 0.823, learning rate 0.0001, epoch 1.23, 12.3 studies a second, "
+            "2:03:11 left",
+        ),
+        (
+            {"step": 500, "validation_loss": 0.012346, "validation_micro_f1_14": 0.4631, "validation_macro_f1_5": 1.0,
+             "validation_micro_f1_13": 0.0, "validation_f1_edema": 0.5, "validation_cut_off": 0.016,
+             "validation_distinct_reports": 1.0},
+            "step 500, validation: loss 0.01235, micro F1-14 .463, macro F1-5 1.000, micro F1-13 .000, cut off 1.6 %, "
+            "distinct reports 100.0 %",
+        ),
+        (
+            {"step": 3, "fold": 1, "validation_loss": 1234.4, "validation_auroc": float("nan"),
+             "validation_auroc_edema": 0.1},
+            "step 3, fold 1, validation: loss 1234, AUROC not measurable",
+        ),
+        ({"pictures prepared": 1200.0, "of": 5000.0}, "pictures prepared 1,200 of 5,000"),
+    ],
+)  # fmt: skip
+def test_figures_are_written_as_people_write_them(row, words):
+    assert in_words(row) == words
+
+
+def test_off_a_terminal_every_row_is_a_line(capsys):
+    with training_view(10) as show:
+        show({"step": 1, "loss": 2.0})
+        show({"step": 1, "validation_loss": 1.0})
+    assert capsys.readouterr().err == "step 1, loss 2.000\nstep 1, validation: loss 1.000\n"

@@ -74,6 +74,31 @@ def test_a_chart_draws_its_lines_and_escapes_its_words():
     assert len(of_class(svg, "stroke")) == 1
 
 
+@pytest.mark.parametrize(
+    ("most", "name", "ticks"),
+    [
+        (1.0, "rate", ["0", "0.25", "0.5", "0.75", "1"]),
+        (8.0, "rate", ["0", "2", "4", "6", "8"]),
+        (0.002, "rate (10⁻³)", ["0", "0.5", "1", "1.5", "2"]),
+        (3e-5, "rate (10⁻⁶)", ["0", "10", "20", "30"]),
+        (100_000.0, "rate (10³)", ["0", "25", "50", "75", "100"]),
+    ],
+)
+def test_no_tick_reaches_into_the_name_of_its_axis(most, name, ticks):
+    svg = drawn(chart(Chart("Learning rate", "step", "rate", y=nice_scale([most, 0.0])), []))
+    written = [e for e in svg.iter() if e.tag == "text"]
+    assert [e.text for e in written if "rotate" in e.get("transform", "")] == [name]
+    assert [e.text for e in written if e.get("x") == "42"] == ticks
+
+
+@given(st.lists(finite, min_size=1, max_size=8))
+def test_tick_labels_are_short_and_differ(values):
+    scale = nice_scale(values, holds=[0.0])
+    svg = drawn(chart(Chart("", "", "", y=scale), []))
+    written = [e.text for e in svg.iter() if e.tag == "text" and e.get("x") == "42"]
+    assert len(set(written)) == len(scale.ticks)
+
+
 def test_a_histogram_draws_one_bar_for_each_bin_that_holds_something():
     svg = histogram([0, 0.5, 1], [0, 3], [2, 2], title="Scores", labels=("positive", "negative"))
     assert len(of_class(svg, "filled")) == 1

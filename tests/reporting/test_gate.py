@@ -11,7 +11,7 @@ import pytest
 import hilum
 from hilum.errors import Reason, UnsuitableError
 from hilum.imaging import encode_png, example_path, read_radiograph
-from hilum.models.checkpoint import Capabilities, CheckpointInfo, GateKind
+from hilum.models.checkpoint import Capabilities, CheckpointInfo, GateKind, read_info, write_info
 from hilum.models.gate import KINDS, MEASURES
 from hilum.records import Notice, Study, StudyHeader, View
 from hilum.reporting import render_page
@@ -27,6 +27,7 @@ from hilum.reporting.gate import (
     refuse_unsuitable,
 )
 from image_files import write_dicom
+from tiny_reporter import write_running
 
 KNOWN = tuple(
     GateKind(code=code, warn=0.5, abstain=None if code in ("child", "mirrored", "cropped") else 0.9)
@@ -297,3 +298,23 @@ def test_what_the_header_alone_can_say_stops_a_study(tmp_path):
     assert ("quality_control", "abstain") in reasons_of(study)
     assert study.report is None
     assert hilum.read(path, model="template", findings=["Edema"], force=True).studies[0].report is not None
+
+
+def test_a_prior_goes_through_the_gate_too(picture, tmp_path):
+    def able(info):
+        return info.model_copy(update={"capabilities": Capabilities(max_images=2, prior=True)})
+
+    reporter = write_running(tmp_path / "reporter")
+    write_info(reporter, able(read_info(reporter)))
+    now, upside_down = picture(name="now.png"), picture(lambda pixels: np.rot90(pixels, 2), "then.png")
+    options = {"model": reporter, "max_new_tokens": 8}
+    (study,) = hilum.read(now, prior=upside_down, **options).studies
+    (notice,) = (n for n in study.warnings if n.code == "prior_image_not_shown")
+    assert notice.message.startswith("Prior image 1 was not shown to the models: The picture looks upside down")
+    assert study.report is not None
+    assert "Prior frontal image" not in study.prompt
+    (study,) = hilum.read(now, prior=upside_down, force=True, **options).studies
+    assert "Prior frontal image" in study.prompt
+    assert [n.code for n in study.warnings if n.code.startswith("prior")] == ["prior_doubted"]
+    (study,) = hilum.read(now, prior=picture(name="same.png"), **options).studies
+    assert [n.code for n in study.warnings if n.code.startswith("prior")] == []

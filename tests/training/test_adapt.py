@@ -7,9 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import polars as pl
 import pytest
 import torch
@@ -311,6 +313,27 @@ def test_a_run_leaves_a_verdict_a_card_and_a_page(whole: tuple[Path, list[str]],
     quiet = "\n".join([*lines, page, (out / "adapt.json").read_text(), (out / "stage3" / "log.jsonl").read_text()])
     assert not [each for each in ids if each in quiet]
     load_reporter(out / "stage3" / "checkpoint")
+
+
+SCHEMA = json.loads(files("hilum.training").joinpath("adapt.schema.json").read_text(encoding="utf-8"))
+
+
+def test_what_a_run_writes_is_what_the_schema_says(whole: tuple[Path, list[str]]) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for part in [SCHEMA, *SCHEMA["$defs"].values()]:
+        assert set(part.get("required", ())) == set(part.get("properties", ())), "no key is ever left out"
+    jsonschema.validate(json.loads((whole[0] / "adapt.json").read_text()), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"verdict": "perfect"}, {"measures": [{"name": PRIMARY}]}, {"running": {}}, {"expert": {"name": "x"}},
+     {"card": {"path": "x", "sha256": "x"}}, {"failed": {"running": 0}}, {"more": 1}],
+)  # fmt: skip
+def test_the_schema_refuses_what_is_no_adaptation(whole: tuple[Path, list[str]], wrong: dict[str, Any]) -> None:
+    held = json.loads((whole[0] / "adapt.json").read_text())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**held, **wrong}, SCHEMA)
 
 
 def test_the_same_command_again_changes_nothing(

@@ -18,13 +18,20 @@ from hilum.models.expert import load_expert
 from hilum.models.pixels import expert_input
 from hilum.records import NAMES, LabelState
 from hilum.statistics import auc
-from hilum.training import expert as training
+from hilum.training import expert_folds
 from hilum.training.conditioning import read_scores, told_findings
-from hilum.training.expert import Bench, train_expert
-from hilum.training.expert_fit import ExpertLoss, Shown, fit_head, picture, preparation, start_network, targets_of
+from hilum.training.expert import train_expert
+from hilum.training.expert_bench import Bench, highest
+from hilum.training.expert_cases import Cases, cases_of
+from hilum.training.expert_checks import learned_findings
+from hilum.training.expert_fit import ExpertLoss
+from hilum.training.expert_head import fit_head
+from hilum.training.expert_network import start_network
+from hilum.training.expert_pictures import Shown, picture, preparation
 from hilum.training.expert_recipe import Backbone, ExpertRecipe, Targets
 from hilum.training.expert_studies import fold_of, read_expert_material
-from hilum.training.expert_validation import Cases, cases_of, verdict
+from hilum.training.expert_targets import targets_of
+from hilum.training.expert_verdicts import verdict
 from hilum.training.lite0 import rename
 from hilum.training.peer import read_peer
 from hilum.training.pictures import prepare
@@ -96,7 +103,7 @@ def learnt(
     """A run, and which patients each network learnt from and scored."""
     torch.set_num_threads(1)
     seen: list[tuple[set[str], set[str]]] = []
-    inner = training._part
+    inner = expert_folds._part
 
     def watched(bench: Bench, learn: Any, tested: Any, *more: Any) -> Any:
         def patients(chosen: Any) -> set[str]:
@@ -106,7 +113,7 @@ def learnt(
         return inner(bench, learn, tested, *more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_part", watched)
+        patch.setattr(expert_folds, "_part", watched)
         out = tmp_path_factory.mktemp("runs") / "run"
         train_expert(settings, out, device="cpu")
     return out, seen
@@ -290,7 +297,7 @@ def test_of_several_frontal_pictures_each_is_learned_from_and_the_highest_counts
     assert [Path(file).name for file in shown.files] == ["a.png", "a.png", "b.png"]
     assert shown.study.tolist() == [1, 0, 0]
     scores = np.array([[0.1, 0.9], [0.2, 0.3], [0.4, 0.0]])
-    assert training._highest(scores, shown.study, np.array([1, 0])).tolist() == [[0.1, 0.9], [0.4, 0.3]]
+    assert highest(scores, shown.study, np.array([1, 0])).tolist() == [[0.1, 0.9], [0.4, 0.3]]
 
 
 def test_pictures_that_cannot_be_read_are_left_out_and_counted_few_or_refused_many(made: Path, tmp_path: Path) -> None:
@@ -319,16 +326,16 @@ def test_pictures_are_kept_as_reading_sees_them(made: Path, tmp_path: Path) -> N
 
 def test_too_few_positives_are_not_learned_and_the_checkpoint_says_why(made: Path) -> None:
     settings = recipe(made, targets={"assessed": [*FINDINGS, "Edema"], "minimum_positives": 30})
-    learned, why_not = training._learned(settings, read_expert_material(settings))
+    learned, why_not = learned_findings(settings, read_expert_material(settings))
     assert learned == FINDINGS
     assert why_not["Edema"] == "0 positive training studies; the recipe asks for 30"
     assert why_not["Fracture"] == "the training labels do not cover it"
     assert why_not["No Finding"] == "derived from the other findings"
     every = recipe(made, targets={"assessed": None, "minimum_positives": 30})
-    assert training._learned(every, read_expert_material(every))[0] == FINDINGS
+    assert learned_findings(every, read_expert_material(every))[0] == FINDINGS
     more = recipe(made, targets={"assessed": FINDINGS, "minimum_positives": 500})
     with pytest.raises(DataError, match="No finding has 500 positive studies"):
-        training._learned(more, read_expert_material(more))
+        learned_findings(more, read_expert_material(more))
 
 
 def test_the_peer_teaches_through_outputs_that_are_added_up(made: Path) -> None:
@@ -441,7 +448,16 @@ def test_the_peers_score_of_a_finding_is_the_noisy_or_of_its_classes(made: Path)
         peer.of_finding("Cardiomegaly")
 
 
-@pytest.mark.parametrize("text", ["image,score\na.png,1\n", "prob_Mass\n1\n", "image,prob_Mass\na.png,1.5\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image,score\na.png,1\n",
+        "prob_Mass\n1\n",
+        "image,prob_Mass\na.png,1.5\n",
+        "image,prob_Mass\na.png,high\n",
+        "image,prob_Mass\na.png\n",
+    ],
+)
 def test_a_peer_table_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "peer.csv").write_text(text)
     with pytest.raises(DataError, match=r"peer\.csv"):

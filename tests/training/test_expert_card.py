@@ -10,9 +10,11 @@ from hilum.corpora import open_corpus
 from hilum.corpora.build import BuildOptions, build
 from hilum.errors import DataError
 from hilum.records import NAMES
-from hilum.training.expert_card import write_card
+from hilum.training.expert_card import remake, write_card
+from hilum.training.expert_judge import Judge
 from hilum.training.expert_recipe import ExpertRecipe
-from hilum.training.expert_validation import Judge, from_scores, read_scored
+from hilum.training.expert_scores import read_scored
+from hilum.training.expert_validation import from_scores
 from hilum.training.recipe import load_recipe
 from training.expert_runs import write_rows
 
@@ -165,6 +167,24 @@ def test_a_masked_label_counts_nowhere(recipe, root):
     found.scores[::3, column] = 1 - found.scores[::3, column]
     again = judge.part(every), judge.cross_fitted_points(every), judge.verdicts(), judge.reliability(every)
     assert first == again
+
+
+def test_a_card_is_remade_where_it_lies_beside_other_cards_or_in_a_run(result, root, repository):
+    recipe = repository / "recipes" / "expert-starter.toml"
+    changes = {"data.0.manifest": str(root), "peer.table": str(root / "peer.csv"), "validation.resamples": "200"}
+    scores = (root / "scores.csv").read_text()
+    for page, figures, table in (
+        ("cards/name.md", "cards/name.json", "cards/name-scores.csv"),
+        ("validation/card.md", "validation/validation.json", "validation/scores.csv"),
+    ):
+        (root / page).parent.mkdir()
+        with pytest.raises(DataError, match=r"neither .*\.json nor validation\.json"):
+            remake(recipe, root / page, changes)
+        (root / figures).write_text(json.dumps(result))
+        (root / table).write_text(scores)
+        remake(recipe, root / page, changes)
+        assert json.loads((root / figures).read_text()) == json.loads(json.dumps(result))
+        assert "Macro AUC" in (root / page).read_text()
 
 
 @pytest.mark.shared

@@ -67,6 +67,8 @@ def test_a_run_leaves_a_verified_checkpoint_scores_its_log_and_its_page(whole: P
         assert list((place / "tensorboard").iterdir())
     assert 'href="folds/0/index.html"' in (whole / "index.html").read_text()
     assert "fold 1 of 2" in (whole / "folds" / "0" / "index.html").read_text()
+    assert "it takes 10 positives and 10 negatives" in (whole / "validation" / "card.md").read_text()
+    assert any("it takes 10 positives" in one for one in info.provenance["figures_missing"])
 
 
 def test_the_average_of_the_weights_is_what_is_kept(whole: Path) -> None:
@@ -203,7 +205,9 @@ def test_statistics_over_processes_need_cuda_and_say_so(north: Path, tmp_path: P
     assert "give 'frozen', or one process" in done.stderr
 
 
-def test_without_folds_thresholds_come_from_the_validate_split(north: Path, tmp_path: Path) -> None:
+def test_without_folds_thresholds_come_from_the_validate_split(
+    north: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     info = train_expert(recipe(north, validation={"folds": 0}), tmp_path / "run", device="cpu")
     assert info.provenance["thresholds_from"] == "the split validate"
     table = pl.read_parquet(tmp_path / "run" / "scores.parquet")
@@ -211,6 +215,9 @@ def test_without_folds_thresholds_come_from_the_validate_split(north: Path, tmp_
     assert info.finding("Lung Lesion").reason is not None
     assert "a threshold needs 30" in info.finding("Lung Lesion").reason
     assert not (tmp_path / "run" / "folds").exists()
+    assert "validation.folds is 0" in (tmp_path / "run" / "validation" / "card.md").read_text()
+    assert "validation.folds is 0" in info.provenance["figures_missing"][0]
+    assert "validation.folds is 0" in caplog.text, "said at the end too"
 
 
 def test_it_goes_on_from_a_checkpoint_with_its_head(whole: Path, north: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from hilum.corpora.outputs import alone
-from hilum.errors import DataError
+from hilum.errors import DataError, FileAccessError, Reason
 from hilum.imaging import Decoder
 from hilum.imaging.limits import Limits
 from hilum.imaging.reading import read_file
@@ -212,7 +213,8 @@ def test_a_file_that_cannot_be_read_is_reported_and_no_other_suffers(
         assert store.rows.keys() == {files[0], files[1]}
         assert store.unreadable.keys() == {str(broken), str(missing)}
         assert all(store.unreadable.values())
-    assert seen == asked, "not tried again before it changes"
+        assert store.missing == {str(missing)}
+    assert seen == [files[0], str(broken), files[1]], "not tried again before it changes, and what is missing never"
     write_png(broken, 7)
     write_png(missing, 8)
     store = prepare_pictures(asked, SMALL, tmp_path / "kept")
@@ -220,6 +222,64 @@ def test_a_file_that_cannot_be_read_is_reported_and_no_other_suffers(
     same(store, {file: decode(file).pixels for file in asked}, asked)
     broken.unlink()
     assert prepare_pictures(asked, SMALL, tmp_path / "kept").unreadable.keys() == {str(broken)}
+
+
+def test_a_passing_fault_is_tried_again_where_asked(
+    files: list[str],
+    decoded: dict[str, np.ndarray],
+    tmp_path: Path,
+    seen: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file is there and the same all the time; the disk under it had a bad hour."""
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(Path(files[0]).read_bytes()[:200])
+    asked, bad = [*files[:3], str(broken)], set(files[:2])
+    inner = Counting.read
+
+    def read(self: Counting, path: str) -> Radiograph:
+        if path in bad:
+            self.seen.append(path)
+            raise FileAccessError("The file cannot be opened. Check the path and the disk.", Reason.NOT_FOUND)
+        return inner(self, path)
+
+    monkeypatch.setattr(Counting, "read", read)
+    assert prepare_pictures(asked, SMALL, tmp_path / "kept").rows.keys() == {files[2]}
+    before = {file: file.stat().st_mtime_ns for file in cache(tmp_path / "kept").iterdir()}
+    seen.clear()
+    assert prepare_pictures(asked, SMALL, tmp_path / "kept", again=asked).rows.keys() == {files[2]}
+    assert seen == [*files[:2], str(broken)], "each once"
+    assert {file: file.stat().st_mtime_ns for file in cache(tmp_path / "kept").iterdir()} == before, "nothing new"
+    bad.clear()
+    assert prepare_pictures(asked, SMALL, tmp_path / "kept").rows.keys() == {files[2]}, "only where asked"
+    assert prepare_pictures(asked, SMALL, tmp_path / "kept", again=[str(broken)]).rows.keys() == {files[2]}
+    store = prepare_pictures(asked, SMALL, tmp_path / "kept", again=True)
+    assert store.unreadable.keys() == {str(broken)}
+    same(store, decoded, files[:3])
+    same(prepare_pictures(asked, SMALL, tmp_path / "kept"), decoded, files[:3])
+
+
+def test_what_is_missing_is_told_without_reading(files: list[str], tmp_path: Path, seen: list[str]) -> None:
+    under_a_file = f"{files[0]}/a.png"
+    assert pictures.missing_pictures([*files, "no.png", under_a_file]) == {"no.png", under_a_file}
+    assert seen == []
+
+
+def test_a_store_goes_to_another_process_as_the_place_of_its_file(
+    files: list[str], decoded: dict[str, np.ndarray], tmp_path: Path, seen: list[str]
+) -> None:
+    store = prepare_pictures([*files, "no.png"], SMALL, tmp_path)
+    sent = pickle.dumps(store)
+    assert len(sent) < store.squares.nbytes
+    there = pickle.loads(sent)
+    same(there, decoded, files)
+    assert (there.rows, there.unreadable, there.missing) == (store.rows, store.unreadable, {"no.png"})
+    assert isinstance(there.squares, np.memmap)
+    assert pickle.loads(pickle.dumps(prepare_pictures([], SMALL, tmp_path / "none"))).rows == {}
+    whole = pictures.prepare(
+        files, pictures.Preparation("x", (2,), np.dtype(np.float32), lambda p: p[:1, :2]), tmp_path
+    )
+    assert np.array_equal(pickle.loads(pickle.dumps(whole)).arrays, whole.arrays)
 
 
 def test_nothing_but_unreadable_files(tmp_path: Path, seen: list[str]) -> None:

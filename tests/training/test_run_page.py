@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hilum.training.expert_recipe import ExpertRecipe
 from hilum.training.run_page import write_page
 from training.runs import recipe
 
@@ -59,14 +60,75 @@ def test_half_a_run_has_half_a_page(out: Path) -> None:
 def test_a_validated_run_shows_its_findings_and_its_best(out: Path) -> None:
     log(out, TRAINED, VALIDATED)
     (out / "best").mkdir()
-    for value, words in ((0.25, "step 2 with micro_f1_13 0.250"), (None, "nothing was measured")):
+    assert "Figures are of a sample of the validation split" in page(out)
+    for value, words in ((0.25, "step 2 with micro_f1_13 0.250"), (None, "nothing was measured by micro_f1_13")):
         (out / "best" / "best.json").write_text(json.dumps({"step": 2, "metric": "micro_f1_13", "value": value}))
         assert words in page(out)
     text = page(out)
     assert text.count("<svg") == 4
     assert "lung lesion" in text
     assert "0.125" in text
-    assert "edema" not in text
+    assert "<td>edema</td>" not in text
+    assert "Without a figure: atelectasis, cardiomegaly, consolidation, edema, " in text
+    assert "neither a reference nor a draft" in text
+
+
+def test_a_run_that_validates_nothing_says_so(out: Path) -> None:
+    log(out, TRAINED)
+    assert "Nothing was validated yet." in page(out)
+    (out / "best").mkdir()
+    (out / "best" / "best.json").write_text(json.dumps({"step": 2, "metric": "micro_f1_13", "value": None}))
+    text = page(out)
+    assert "Nothing was validated: the manifests leave no study to validate on" in text
+    assert "the last weights were kept" in text
+    assert "sample of the validation split" not in text
+
+
+def test_a_draft_that_is_empty_or_cut_off_is_explained(out: Path) -> None:
+    one = {"step": 2, "prompt": "", "reference": "No pleural effusion.", "draft": ""}
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        (one, ["(empty)"]),
+        ({**one, "written": " ", "cut_off": False}, ["(empty)"]),
+        ({**one, "written": "FINDINGS: ", "cut_off": True}, ["(empty)", "as it was written", "Cut off at 40 tokens"]),
+        ({**one, "draft": "Clear.", "written": "Clear.", "cut_off": False}, []),
+    ]
+    for sample, said in cases:
+        (out / "samples.jsonl").write_text(json.dumps(sample) + "\n")
+        text = page(out)
+        assert [w for w in ("(empty)", "as it was written", "Cut off at 40 tokens") if w in text] == said
+
+
+@pytest.fixture
+def expert(tmp_path: Path) -> Path:
+    """The run folder of an expert that has only begun."""
+    settings = ExpertRecipe.model_validate(
+        {
+            "identity": {"name": "made", "version": "1", "licence": "x", "data_source": "x"},
+            "data": [{"manifest": "m"}],
+            "optimiser": {"epochs": 1},
+        }
+    )
+    run = {"stage": "expert", "recipe": settings.model_dump(mode="json"), "manifests": [], "hilum": "0", "packages": {}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    return tmp_path
+
+
+def test_an_expert_has_epochs_and_no_peer_unless_it_has_one(expert: Path) -> None:
+    assert "Step 0 of a run of 1 epoch." in page(expert)
+    rows = [{**TRAINED, "step": step, "epoch": step / 8} for step in (1, 4)]
+    log(expert, *rows, {"step": 4, "validation_loss": 0.5, "validation_auroc": 0.7, "validation_auroc_edema": 0.7})
+    text = page(expert)
+    assert "Step 4, epoch 0.5 of 1." in text
+    assert "Figures are of the validation split:" in text
+    assert "peer" not in text
+    assert "training (solid)" in text
+    assert "<td>edema</td>" in text
+    assert "Without a figure: atelectasis, cardiomegaly, consolidation, enlarged" in text
+    assert "no finding" not in text
+    run = json.loads((expert / "run.json").read_text())
+    run["recipe"]["peer"] = {"table": "t", "weight": 0.5}
+    (expert / "run.json").write_text(json.dumps(run))
+    assert "training, with the peer" in page(expert)
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf"), 1e300, 0.0])

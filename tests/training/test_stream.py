@@ -1,6 +1,7 @@
 """The samples of a run: each a function of the recipe and its number, with the prompt and pixels of reading."""
 
 import math
+import pickle
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -425,3 +426,17 @@ def test_longer_reports_and_more_pictures_are_taken_for_longer_samples(making: M
     n = making.reporter.image_tokens
     assert length_of(single, n) < length_of(one, n) < length_of(longer, n)
     assert length_of(one, n) - length_of(single, n) == n
+
+
+def test_a_stream_goes_to_a_worker_that_is_started_anew(making: Making) -> None:
+    """Python starts workers by forkserver from 3.14 on, and always by spawn on macOS and Windows."""
+    stream = making.stream(12, augmentation=0.5, without_expert=0.3)
+    here = [stream[k] for k in range(12)]  # caches are warm
+    sent = pickle.dumps(stream)
+    weights = sum(p.nbytes for p in making.reporter.network.parameters())
+    assert len(sent) < weights, "no weights go along"
+    there = pickle.loads(sent)
+    assert all(same(a, there[k]) for k, a in enumerate(here))
+    assert making.reporter.network is not None, "what is sent is a copy"
+    loader = DataLoader(stream, batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    assert all(same(a, b) for a, b in zip(here, loader, strict=True))

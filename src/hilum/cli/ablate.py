@@ -75,7 +75,8 @@ def expert(
 
     Drafts every study with no findings in the prompt, the expert's, another patient's and the reference labels; with
     its own, a blank and another patient's picture; and with single labels told wrong. A run that was stopped goes on
-    when the same command is given again. Exit status: 0 done, 3 some studies were left out, 130 interrupted.
+    when the same command is given again. Exit status: 0 done, 3 some studies were left out, 130 or 143 interrupted or
+    terminated.
     """
     from dataclasses import replace
 
@@ -133,7 +134,8 @@ def stage(
     """Ask what each stage of training brings: the same studies drafted by each checkpoint, each against the first.
 
     Compared in findings, words and the field's language, against the manifest's reports. A run that was stopped goes on
-    when the same command is given again. Exit status: 0 done, 3 some studies failed, 130 interrupted.
+    when the same command is given again. Exit status: 0 done, 3 some studies failed, 130 or 143 interrupted or
+    terminated.
     """
     from dataclasses import replace
 

@@ -44,7 +44,7 @@ def run(
     """Train a candidate from the running model and hold both against the signed reports of held out studies.
 
     The verdict is better, no worse, worse or cannot tell, by a rule that is printed first; exit status 0 whatever it
-    is. Nothing is promoted. The same command again goes on where it was stopped.
+    is, 130 or 143 interrupted or terminated. Nothing is promoted. The same command again goes on where it was stopped.
     """
     from hilum.cli.progress import counting
     from hilum.cli.train import _overrides, _training_packages

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hilum.cli import judging_options as options
 from hilum.cli.judging_options import Section as Section
 from hilum.cli.read import Device, Precision
+from hilum.cli.stopping import Terminated, ending_on_sigterm
 
 if TYPE_CHECKING:
     from hilum.evaluation.card import Card
@@ -63,7 +67,8 @@ def reports(
     Every number comes with its 95 % interval and its convention, beside the floors of systems that do not look at the
     picture. The drafts are --predictions, or a reporter writes them first (--model), into --out, where a run that was
     stopped goes on. Learned metrics need their networks as files. Nothing leaves this machine. Exit status 3: the card
-    is made, and some studies could not be read by --model; they count as drafts that say nothing.
+    is made, and some studies could not be read by --model; they count as drafts that say nothing. 130 or 143:
+    interrupted or terminated, and no card is written.
     """
     from dataclasses import replace
 
@@ -135,23 +140,22 @@ def _settings(
     return settings if max_new_tokens is None else replace(settings, max_new_tokens=max_new_tokens)
 
 
-def _telling() -> Any:
-    """What is being done, as a spinner on a terminal and nowhere else."""
-    import contextlib
-    from collections.abc import Callable, Iterator
-
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """What is being done, as a spinner on a terminal and nowhere else; who stops it learns that no card was made."""
     from rich.console import Console
 
-    @contextlib.contextmanager
-    def status() -> Iterator[Callable[[str], None]]:
-        console = Console(stderr=True)
-        if not console.is_terminal:
-            yield lambda _: None
-            return
-        with console.status("reading") as shown:
-            yield lambda what: shown.update(what)
-
-    return status()
+    console = Console(stderr=True)
+    try:
+        with ending_on_sigterm():
+            if not console.is_terminal:
+                yield lambda _: None
+                return
+            with console.status("reading") as shown:
+                yield lambda what: shown.update(what)
+    except (KeyboardInterrupt, Terminated) as stop:
+        typer.echo("hilum: stopped; no card was written.", err=True)
+        raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM) from None
 
 
 def _written(files: list[Path], card: Card) -> None:
@@ -222,51 +226,21 @@ def findings(
     """
     from dataclasses import replace
 
-    from hilum.corpora.outputs import check_folder
-    from hilum.errors import UsageError
     from hilum.evaluation.findings.cases import LabelRule
-    from hilum.evaluation.findings.gallery import build_gallery
-    from hilum.evaluation.findings.judge import Baseline, FindingsOptions, judge_findings
-    from hilum.evaluation.findings.scores import read_scored
-    from hilum.evaluation.findings.thresholds import chosen_on, read_thresholds
+    from hilum.evaluation.findings.run import Asked, judge
     from hilum.evaluation.intervals import Resampling
-    from hilum.evaluation.printed.output import digests, write_card
-    from hilum.imaging import Decoder
+    from hilum.evaluation.printed.output import write_card
 
-    if (validation_references is None) != (validation_predictions is None):
-        raise UsageError("Give --validation-references and --validation-predictions together.")
-    if thresholds is not None and validation_references is not None:
-        raise UsageError("Give --thresholds, or a validation set to choose them on, not both.")
-    check_folder(out)
-    rule = LabelRule(uncertain.value, not_mentioned.value, closed_upward)
-    studies = read_scored(references, predictions, labels=labels, split=split)
-    fixed = read_thresholds(thresholds) if thresholds else None
-    if validation_references and validation_predictions:
-        held = read_scored(validation_references, validation_predictions, labels=labels)
-        fixed = chosen_on(held, studies, rule, validation_references.stem)
-    other = None
-    if baseline:
-        other = Baseline(baseline.stem, read_scored(references, baseline, labels=labels, split=split))
-    files = {
-        "references": references, "predictions": predictions, "baseline": baseline, "thresholds": thresholds,
-        "validation_references": validation_references, "validation_predictions": validation_predictions,
-    }  # fmt: skip
+    asked = Asked(
+        out=out, references=references, predictions=predictions, labels=labels, split=split,
+        rule=LabelRule(uncertain.value, not_mentioned.value, closed_upward),
+        thresholds=thresholds, validation_references=validation_references,
+        validation_predictions=validation_predictions,
+        baseline=baseline, pictures=pictures, system=system,
+        how=replace(Resampling(), n_resamples=resamples, seed=seed),
+    )  # fmt: skip
     with _telling() as tell:
-        tell("pictures" if pictures else "measures")
-        shown = None
-        if pictures:
-            with Decoder() as decoder:
-                shown = build_gallery(studies, decoder, rule=rule, thresholds=fixed)
-        tell("measures")
-        card = judge_findings(
-            studies,
-            system=system or predictions.stem,
-            options=FindingsOptions(rule=rule, how=replace(Resampling(), n_resamples=resamples, seed=seed)),
-            thresholds=fixed,
-            baseline=other,
-            gallery=shown,
-            provenance={"files": digests(files), "split": split},
-        )
+        card = judge(asked, tell)
     _written(write_card(card, out), card)
 
 
@@ -288,7 +262,7 @@ def compare(
 
     if out:
         check_folder(out)
-    league = side_by_side([read_card(path) for path in cards])
+    league = side_by_side([read_card(path) for path in cards], cards)
     typer.echo(league_text(league))
     if out:
         files = write_league(league, out)
@@ -316,9 +290,11 @@ def card(
     An expert stands beside a published classifier on the same pictures. A reporter is judged on the patients that its
     training left out, with the expert's findings in its prompt and without; no radiologist wrote its references.
     """
+    from hilum.corpora.outputs import check_folder
     from hilum.evaluation.printed.output import write_card, write_texts
     from hilum.evaluation.starters.make import make_card
 
+    check_folder(out)
     with _telling() as tell:
         made, beside = make_card(checkpoint, data, scores, expert=expert, progress=tell)
     _written(write_card(made, out) + write_texts(beside, out), made)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hilum.cli.stopping import Terminated, ending_on_sigterm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,7 +78,8 @@ def label(
 
     States are present, absent, uncertain and not_mentioned. A report that cannot be labelled has "failed" with the
     reason in place of labels. Exit status: 0 all labelled, 1 the work could not start or stopped (a file, a model, an
-    endpoint), 2 wrong usage, 3 some reports failed and the others are done, 130 interrupted.
+    endpoint), 2 wrong usage, 3 some reports failed and the others are done, 130 or 143 interrupted or terminated (what
+    is printed is whole; a page is not written).
     """
     from hilum.labeling import RuleLabeller, read_language
     from hilum.labeling import language as built_in
@@ -127,17 +132,17 @@ def _refuse_unwritable(page: Path, reports: str) -> None:
     """See that the page can be written, before any work.
 
     Raises:
-        UsageError: it would be written over the reports, or cannot be written.
+        UsageError: it would be written over the reports. DataError: it cannot be written.
     """
     import os
 
-    from hilum.errors import UsageError
+    from hilum.errors import DataError, UsageError
 
     if reports != "-" and page.resolve() == Path(reports).resolve():
         raise UsageError("--html would be written over the reports; give another file.")
     place = page if page.exists() else page.parent
     if page.is_dir() or not page.parent.is_dir() or not os.access(place, os.W_OK):
-        raise UsageError(
+        raise DataError(
             f"--html {page} cannot be written; give a file in a folder that is there and may be written to."
         )
 
@@ -151,6 +156,7 @@ def _rows(path: str) -> Iterable[ReportRow | BadRow]:
 
 def _run(rows: Iterable[ReportRow | BadRow], labeller: Labeller, explain: bool, html: Path | None) -> bool:
     """Label, print and write as the rows come; True if nothing failed."""
+    from hilum.pages import printable_name
     from hilum.reporting.explain import explanation_page, print_explanation
     from hilum.reporting.text import console_for
 
@@ -159,17 +165,18 @@ def _run(rows: Iterable[ReportRow | BadRow], labeller: Labeller, explain: bool, 
     seen: dict[str, int] = {}
     repeated: list[tuple[int, int]] = []
     all_labelled = True
-    for number, (identity, text, labelling) in enumerate(_labelled(rows, labeller), start=1):
-        if identity and seen.setdefault(identity, number) != number:
-            repeated.append((number, seen[identity]))
-        all_labelled = all_labelled and labelling.failed is None
-        if explain:
-            print_explanation(console, identity, text, labelling)
-        else:
-            said = {"labels": labelling.as_dict()} if labelling.failed is None else {"failed": labelling.failed}
-            typer.echo(json.dumps({"id": identity or None, **said}, ensure_ascii=False).translate(_ESCAPED))
-        if html:
-            kept.append((identity, text, labelling))
+    with _leaving_whole_lines(page=html is not None):
+        for number, (identity, text, labelling) in enumerate(_labelled(rows, labeller), start=1):
+            if identity and seen.setdefault(identity, number) != number:
+                repeated.append((number, seen[identity]))
+            all_labelled = all_labelled and labelling.failed is None
+            if explain:
+                print_explanation(console, identity, text, labelling)
+            else:
+                said = {"labels": labelling.as_dict()} if labelling.failed is None else {"failed": labelling.failed}
+                typer.echo(json.dumps({"id": identity or None, **said}, ensure_ascii=False).translate(_ESCAPED))
+            if html:
+                kept.append((identity, text, labelling))
     if repeated:
         places = ", ".join(f"{number} as {first}" for number, first in repeated[:_SHOWN])
         more = ", ..." if len(repeated) > _SHOWN else ""
@@ -180,10 +187,19 @@ def _run(rows: Iterable[ReportRow | BadRow], labeller: Labeller, explain: bool, 
         )
     if html:
         html.write_text(explanation_page(kept, labeller.identity), encoding="utf-8")
-        from hilum.pages import printable_name
-
         typer.echo(f"Written to {printable_name(str(html))}.", err=True)
     return all_labelled
+
+
+@contextmanager
+def _leaving_whole_lines(page: bool) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the work; what is printed is whole, and a page is not begun."""
+    try:
+        with ending_on_sigterm():
+            yield
+    except (KeyboardInterrupt, Terminated) as stop:
+        typer.echo(f"hilum: stopped; the reports printed are whole{' and no page was written' * page}.", err=True)
+        raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM) from None
 
 
 def _labelled(rows: Iterable[ReportRow | BadRow], labeller: Labeller) -> Iterator[tuple[str, str, Labelling]]:

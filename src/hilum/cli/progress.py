@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -73,7 +75,7 @@ def training_view(steps: int | None = None) -> Iterator[Callable[[Mapping[str, f
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda row: console.print(_in_words(row), highlight=False, soft_wrap=True)
+        yield lambda row: console.print(in_words(row), highlight=False, soft_wrap=True)
         return
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console) as bar:
@@ -81,23 +83,48 @@ def training_view(steps: int | None = None) -> Iterator[Callable[[Mapping[str, f
 
         def show(row: Mapping[str, float]) -> None:
             if "loss" in row:
-                bar.update(task, completed=row["step"], description=_in_words(row).partition(", ")[2])
+                bar.update(task, completed=row["step"], description=in_words(row).partition(", ")[2])
             else:
-                console.print(_in_words(row), highlight=False)
+                console.print(in_words(row), highlight=False)
 
         yield show
 
 
-def _in_words(row: Mapping[str, float]) -> str:
-    """A logged row, without the figures of single findings, which are on the run's page."""
-    words = []
+_SHARES = ("cut_off", "distinct_reports")
+_NAMES = {"grad_norm": "gradient norm", "auroc": "AUROC"}
+
+
+def in_words(row: Mapping[str, float]) -> str:
+    """A logged row as people write figures, without those of single findings, which are on the run's page."""
+    if len(row) == 2 and "of" in row:
+        (what, done), (_, n) = row.items()
+        return f"{what} {done:,.0f} of {n:,.0f}"
+    words, measured = [], False
     for name, value in row.items():
         if name.startswith(("validation_f1_", "validation_auroc_")):
             continue
-        if name == "seconds_left":
-            words.append(f"{timedelta(seconds=round(value))} left")
-        elif name == "step":
-            words.append(f"step {value:.0f}")
-        else:
-            words.append(f"{name.replace('_', ' ')} {value:.4g}")
+        figure = _figure(name.removeprefix("validation_"), value)
+        if name.startswith("validation_") and not measured:
+            figure, measured = f"validation: {figure}", True
+        words.append(figure)
     return ", ".join(words)
+
+
+def _figure(name: str, value: float) -> str:
+    """One figure with its name."""
+    called = _NAMES.get(name, name.replace("_", " "))
+    if average := re.fullmatch(r"(micro|macro)_f1_(\d+)", name):
+        called = f"{average[1]} F1-{average[2]}"
+    if not math.isfinite(value):
+        return f"{called} not measurable"
+    if name == "seconds_left":
+        return f"{timedelta(seconds=round(value))} left"
+    if name == "studies_per_second":
+        return f"{value:.3g} studies a second"
+    if average or name == "auroc":
+        return f"{called} {f'{value:.3f}'.removeprefix('0')}"
+    if name in _SHARES:
+        return f"{called} {value:.1%}".replace("%", " %")
+    if name == "loss":
+        return f"{called} {value:#.4g}".rstrip(".")
+    return f"{called} {value:,.0f}" if value == round(value) else f"{called} {value:.3g}"

@@ -18,6 +18,7 @@ from hilum.evaluation.measures import Direction
 from hilum.statistics import Interval
 
 SCHEMA = "hilum.card/1"
+DOCUMENT = "card.json"
 
 Kind = Literal["reports", "findings"]
 
@@ -206,7 +207,7 @@ def read_card(path: Path) -> Card:
     Raises:
         DataError: no such file, or no ``hilum.card/1``.
     """
-    file = path / "card.json" if path.is_dir() else path
+    file = path / DOCUMENT if path.is_dir() else path
     try:
         held = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

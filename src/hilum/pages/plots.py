@@ -181,6 +181,8 @@ class Chart:
 
 
 _LEFT, _TOP, _SIDE = 46.0, 28.0, 244.0
+_ROOM, _WIDTHS = 29.0, {".": 3.5, "-": 4.0}  # between the name of the upright axis and the axis; a digit takes 7
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def chart(
@@ -217,12 +219,13 @@ def chart(
 
 
 def _frame(frame: Chart) -> Markup:
+    power = _power(frame.y.ticks)
     parts = [
         Markup('<rect class="frame" x="{}" y="{}" width="{}" height="{}"/>').format(_LEFT, _TOP, _SIDE, _SIDE),
         Markup('<text class="title" x="{}" y="16">{}</text>').format(_LEFT, frame.title),
         Markup('<text x="{}" y="314" text-anchor="middle">{}</text>').format(_LEFT + _SIDE / 2, frame.x_label),
         Markup('<text transform="translate(10 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
-            _TOP + _SIDE / 2, frame.y_label
+            _TOP + _SIDE / 2, f"{frame.y_label} (10{str(power).translate(_RAISED)})" if power else frame.y_label
         ),
     ]
     for tick in frame.x.ticks:
@@ -230,8 +233,21 @@ def _frame(frame: Chart) -> Markup:
         parts.append(Markup('<text x="{:.1f}" y="290" text-anchor="middle">{:g}</text>').format(x, tick))
     for tick in frame.y.ticks:
         _, y = _place(frame, (frame.x.low, tick))
-        parts.append(Markup('<text x="42" y="{:.1f}" text-anchor="end">{:g}</text>').format(y + 4, tick))
+        parts.append(Markup('<text x="42" y="{:.1f}" text-anchor="end">{}</text>').format(y + 4, _tick(tick, power)))
     return Markup("").join(parts)
+
+
+def _power(ticks: Iterable[float]) -> int:
+    """The power of ten taken out of tick labels, which would else reach into the name of their axis; 0 for none."""
+    written = list(ticks)
+    most = max((abs(tick) for tick in written), default=0.0)
+    if most == 0 or all(sum(_WIDTHS.get(c, 7.0) for c in _tick(tick, 0)) <= _ROOM for tick in written):
+        return 0
+    return 3 * math.floor(math.log10(most) / 3 + 1e-9)
+
+
+def _tick(value: float, power: int) -> str:
+    return f"{value / 10.0**power:g}"
 
 
 def _place(frame: Chart, point: Point) -> Point:

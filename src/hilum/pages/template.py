@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 from markupsafe import Markup
@@ -15,7 +15,11 @@ from hilum.pages.printable import printable
 HERE = Path(__file__).parent / "templates"
 
 
-def render(folder: Path, name: str, /, **context: Any) -> str:
+Look = Literal["screen", "paper"]
+_SHEETS: dict[Look, tuple[str, ...]] = {"screen": ("base.css",), "paper": ("base.css", "paper.css")}
+
+
+def render(folder: Path, name: str, /, *, look: Look = "screen", **context: Any) -> str:
     """Render `folder/name.html.j2`, with `name.css` and `name.js` beside it where they exist, as one file.
 
     The template extends `base.html.j2` and fills its blocks. Values are made printable and escaped unless they are
@@ -25,6 +29,7 @@ def render(folder: Path, name: str, /, **context: Any) -> str:
     Args:
         folder: where the template lies.
         name: its name without suffixes.
+        look: "screen" is dark, as pictures are read; "paper" is a document that is printed too.
         **context: the template's variables.
 
     Returns:
@@ -38,7 +43,7 @@ def render(folder: Path, name: str, /, **context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = _inline(HERE / "base.css") + _inline(folder / f"{name}.css")
+    style = "".join(_inline(HERE / sheet) for sheet in _SHEETS[look]) + _inline(folder / f"{name}.css")
     script = _inline(folder / f"{name}.js")
     return environment.get_template(f"{name}.html.j2").render(
         style=Markup(style),  # noqa: S704 - our own file

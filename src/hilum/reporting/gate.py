@@ -42,6 +42,8 @@ from hilum.records import Radiograph, Study, View
 
 if TYPE_CHECKING:
     from hilum.models.checkpoint import CheckpointInfo, GateKind
+    from hilum.models.expert import Seen
+    from hilum.models.gate import Gate
 
 
 class Outcome(StrEnum):
@@ -258,3 +260,43 @@ def judge(
     if scores is not None:
         reasons += appearance(kinds, scores, age=age, said={reason.code for reason in reasons})
     return Verdict(tuple(sorted(reasons, key=lambda reason: reason.outcome is not Outcome.ABSTAIN)))
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """A study that has been to the gate.
+
+    Attributes:
+        verdicts: of each picture.
+        kept: the pictures that may be shown to a model.
+        seen: what the gate's expert saw of the pictures, which it need not look at again; None without a gate.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    kept: tuple[Radiograph, ...]
+    seen: Seen | None
+
+
+def gated(study: Study, gate: Gate | None, models: Sequence[CheckpointInfo], *, force: bool = False) -> Gated:
+    """Ask the gate about every picture of a study.
+
+    Args:
+        study: with its pixels.
+        gate: its network and measures; None asks the header alone.
+        models: those that would look at the study.
+        force: keep the pictures that the gate abstains from.
+    """
+    seen: Seen | None = None
+    scores: Mapping[Radiograph, Mapping[str, float]] = {}
+    if gate is not None:
+        seen = gate.eyes.features(study.radiographs)
+        # it was made for frontal views: of what the file calls lateral its scores mean nothing
+        scores = gate.scores([image for image in study.radiographs if image.view is not View.LATERAL], seen)
+    kinds, age = gate.kinds if gate else (), study.header.age_years
+    verdicts = tuple(judge(image, age, models, kinds, scores.get(image)) for image in study.radiographs)
+    kept = tuple(
+        image
+        for image, verdict in zip(study.radiographs, verdicts, strict=True)
+        if force or image.view is View.LATERAL or verdict.outcome is not Outcome.ABSTAIN
+    )
+    return Gated(verdicts, kept, seen)

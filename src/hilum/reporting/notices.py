@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from hilum.records import Assessment, Notice, Study, View
-from hilum.reporting.gate import takes_laterals
+from hilum.records import Assessment, Notice, Radiograph, Study, View
+from hilum.reporting.gate import Verdict, takes_laterals
 
 if TYPE_CHECKING:
     from hilum.models.checkpoint import CheckpointInfo
@@ -80,6 +80,24 @@ def gate_notices(study: Study, shown: Study) -> list[Notice]:
             "abstained from it.",
         )
     ]
+
+
+def prior_notices(prior: Study, kept: Collection[Radiograph], verdicts: Sequence[Verdict]) -> list[Notice]:
+    """What the input gate says of a prior that a reporter would be shown.
+
+    Args:
+        prior: as it was read.
+        kept: its pictures that the gate did not abstain from.
+        verdicts: of each of its pictures.
+    """
+    notices = []
+    for number, (image, verdict) in enumerate(zip(prior.radiographs, verdicts, strict=True), 1):
+        said = " ".join(reason.message for reason in verdict.reasons)
+        if image not in kept:
+            notices.append(Notice("prior_image_not_shown", f"Prior image {number} was not shown to the models: {said}"))
+        elif verdict.reasons:
+            notices.append(Notice("prior_doubted", f"Prior image {number}: {said}"))
+    return notices
 
 
 def with_prior(study: Study, prior: Study | None) -> tuple[Study | None, list[Notice]]:

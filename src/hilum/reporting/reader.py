@@ -25,8 +25,8 @@ from hilum.imaging import Decoder, find_images, group_studies
 from hilum.labeling import template_draft
 from hilum.records import NAMES, Assessment, Notice, Radiograph, Report, Study, View
 from hilum.reporting.checks import check_draft
-from hilum.reporting.gate import Outcome, Verdict, judge, refuse_unsuitable, takes_laterals
-from hilum.reporting.notices import gate_notices, image_alone, study_notices, valid_study_uid, with_prior
+from hilum.reporting.gate import Outcome, Verdict, gated, refuse_unsuitable, takes_laterals
+from hilum.reporting.notices import gate_notices, image_alone, prior_notices, study_notices, valid_study_uid, with_prior
 from hilum.reporting.result import (
     AI_DRAFT,
     NO_DRAFT,
@@ -217,10 +217,20 @@ class Reader:
             self._prior = (None, [notice])
             return failures
         try:
-            self._prior = (group_studies(images, one_study=True)[0], [])
+            prior = group_studies(images, one_study=True)[0]
         except UsageError:
             raise UsageError("The prior holds files of several studies; give the files of one.") from None
+        self._prior = self._fit_to_show(prior)
         return failures
+
+    def _fit_to_show(self, prior: Study) -> tuple[Study | None, list[Notice]]:
+        """The prior without the pictures that the gate abstains from, and what the gate says of it."""
+        models = self._models
+        if models.reporter is None or not models.reporter.info.capabilities.prior:
+            return prior, []  # no model will see it
+        found = gated(prior, models.gate, [models.reporter.info], force=self.settings.force)
+        notices = prior_notices(prior, found.kept, found.verdicts)
+        return replace(prior, radiographs=found.kept) if found.kept else None, notices
 
     def _prepare(self, files: Sequence[str]) -> list[_Work | Failure]:
         """Everything up to the prompt, for the files of one study."""
@@ -245,7 +255,7 @@ class Reader:
         settings = self.settings
         started = time.perf_counter()
         refuse_unsuitable(work.study, models.infos)
-        prior, prior_notices = with_prior(work.study, self._prior[0])
+        prior, about_prior = with_prior(work.study, self._prior[0])
         work.study = replace(work.study, prior=prior, indication=settings.indication)
         seen = self._judge(models, work)
         study = work.shown
@@ -266,7 +276,7 @@ class Reader:
         else:
             work.assessments = given_assessments(settings.findings or ())
         work.notices += gate_notices(work.study, study)
-        work.notices += study_notices(study, models.infos, work.assessments) + self._prior[1] + prior_notices
+        work.notices += study_notices(study, models.infos, work.assessments) + self._prior[1] + about_prior
         if models.reporter is not None:
             given = settings.findings is not None
             names = None
@@ -291,24 +301,13 @@ class Reader:
             What the expert's network saw of the pictures, where the gate looks through its eyes.
         """
         started = time.perf_counter()
-        study, gate, seen = work.study, models.gate, None
-        scores: Mapping[Radiograph, Mapping[str, float]] = {}
-        if gate is not None:
-            seen = gate.eyes.features(study.radiographs)
-            # it was made for frontal views: of what the file calls lateral its scores mean nothing
-            scores = gate.scores([image for image in study.radiographs if image.view is not View.LATERAL], seen)
-        kinds = gate.kinds if gate else ()
-        age = study.header.age_years
-        work.verdicts = tuple(judge(image, age, models.infos, kinds, scores.get(image)) for image in study.radiographs)
-        kept = tuple(
-            image
-            for image, verdict in zip(study.radiographs, work.verdicts, strict=True)
-            if self.settings.force or image.view is View.LATERAL or verdict.outcome is not Outcome.ABSTAIN
-        )
-        enough = any(image in study.frontals for image in kept) or all(map(takes_laterals, models.infos))
-        work.shown = replace(study, radiographs=kept) if kept and enough else None
+        study = work.study
+        found = gated(study, models.gate, models.infos, force=self.settings.force)
+        work.verdicts = found.verdicts
+        enough = any(image in study.frontals for image in found.kept) or all(map(takes_laterals, models.infos))
+        work.shown = replace(study, radiographs=found.kept) if found.kept and enough else None
         work.gate_s = time.perf_counter() - started
-        return seen if gate is not None and gate.eyes is models.expert else None
+        return found.seen if models.gate is not None and models.gate.eyes is models.expert else None
 
     def _finish(self, waiting: Sequence[_Work | Failure], n_files: int) -> Iterator[StudyResult | Failure]:
         """The drafts of what waits, in its order."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hilum.errors import DataError
 from hilum.pages import reliability as reliability_plot
 from hilum.statistics import Reliability
 from hilum.training.expert_recipe import ExpertRecipe
@@ -56,7 +57,10 @@ def write_card(path: Path, result: Mapping[str, Any]) -> None:
         path: the file.
         result: as in `validation.json`.
     """
-    main = result["on_peer_pictures"]
+    main = result.get("on_peer_pictures", {})
+    if not main.get("findings"):
+        path.write_text("\n".join(_without_figures(result)), encoding="utf-8")
+        return
     lines = [
         f"# {result['recipe']['identity']['name']}: cross-validated figures",
         "",
@@ -66,6 +70,7 @@ def write_card(path: Path, result: Mapping[str, Any]) -> None:
         "",
         *_headline(result),
         "",
+        *_missing(result),
         "## How the figures were made",
         "",
         *_method(result),
@@ -101,9 +106,48 @@ def write_card(path: Path, result: Mapping[str, Any]) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+def _without_figures(result: Mapping[str, Any]) -> list[str]:
+    """The page of a validation that no figure can be quoted of: why, and what the thresholds rest on."""
+    folds = result["folds"]
+    where = f"out-of-fold scores ({folds} folds)" if folds else "the final network's scores of the split validate"
+    rows = []
+    for name, found in result["verdicts"].items():
+        one = result["areas"][name]
+        area = _estimate({"estimate": one["auc"]["auc"], **one["auc"]}) if one["auc"] else ""
+        said = _number(found["thresholds"]["inject"]) if found["reason"] is None else f"not assessed: {found['reason']}"
+        rows.append([name, str(one["n_positive"]), str(one["n_negative"]), area, said])
+    return [
+        f"# {result['recipe']['identity']['name']}: no figures to quote",
+        "",
+        *_missing(result),
+        "## What the thresholds rest on",
+        "",
+        f"{where[0].upper()}{where[1:]}, of patients old enough. The interval of an AUC is DeLong's, studies taken as "
+        "independent; the thresholds were chosen on these same studies.",
+        "",
+        _table(["finding", "positives", "negatives", "AUC", "threshold for the prompt"], rows),
+        "",
+    ]
+
+
+def _missing(result: Mapping[str, Any]) -> list[str]:
+    """The figures that are not there, and why."""
+    if not result.get("missing"):
+        return []
+    return ["## What is missing, and why", "", *(f"- {one}" for one in result["missing"]), ""]
+
+
+def _has_peer(result: Mapping[str, Any]) -> bool:
+    """Whether a published classifier was there to be compared with."""
+    main = result["on_peer_pictures"]
+    return "the_other_source" in result or any("auc_peer" in one for one in main["by_finding"].values())
+
+
 def _headline(result: Mapping[str, Any]) -> list[str]:
     main, said = result["on_peer_pictures"], result["assessed_only"]
-    text = f"Macro AUC {_estimate(main['macro_auc'])} over the {len(main['findings'])} findings trained"
+    n = len(main["findings"])
+    trained = f"the {n} findings trained" if n > 1 else f"one finding trained, {main['findings'][0]}"
+    text = f"Macro AUC {_estimate(main['macro_auc'])} over {trained}"
     text += _against(main)
     if result["pa_only"]["findings"]:
         flat = result["pa_only"]
@@ -150,7 +194,11 @@ def _method(result: Mapping[str, Any]) -> list[str]:
         f"{result['resamples']} resamples, the same ones for both sides of a difference. Not adjusted "
         "for the number of findings. Macro: unweighted mean; findings with fewer than 10 positives or negatives in a "
         "part are left out of it.",
-        "- Peer: the noisy-or of its outputs for the NIH classes that make up the finding.",
+        *(
+            ["- Peer: the noisy-or of its outputs for the NIH classes that make up the finding."]
+            if _has_peer(result)
+            else []
+        ),
         f"- {_choice(result.get('tries'))}",
     ]
 
@@ -179,24 +227,29 @@ def _choice(tries: int | None) -> str:
 
 
 def _by_finding(main: Mapping[str, Any]) -> list[str]:
-    peer = "macro_auc_peer" in main
+    peer = any("auc_peer" in one for one in main["by_finding"].values())
     head = ["finding", "positives", "AUC", "view, sex, age only"]
     head += ["published classifier", "difference"] if peer else []
     rows = []
     for name, one in main["by_finding"].items():
         row = [name, str(one["n_positive"]), _estimate(one["auc"]), _estimate(one["auc_metadata_only"])]
         if peer:
-            row += [_estimate(one["auc_peer"]), _estimate(one["minus_peer"], sign=True)]
+            row += (
+                [_estimate(one["auc_peer"]), _estimate(one["minus_peer"], sign=True)] if "auc_peer" in one else ["", ""]
+            )
         rows.append(row)
     macro = ["**macro**", "", _estimate(main["macro_auc"]), _estimate(main["macro_auc_metadata_only"])]
-    if peer:
+    if "macro_auc_peer" in main:
         macro += [_estimate(main["macro_auc_peer"]), _estimate(main["macro_auc_minus_peer"], sign=True)]
+    elif peer:
+        macro += ["", ""]
     return [_table(head, [*rows, macro])]
 
 
 def _parts(result: Mapping[str, Any]) -> list[str]:
     titles = {
-        "on_peer_pictures": "all pictures with the published classifier's outputs",
+        "on_peer_pictures": "all pictures with the published classifier's outputs" if _has_peer(result) else "all",
+        "findings_of_the_peer": "the same, only the findings that the published classifier knows",
         "pa_only": "of these PA only",
         "ap_only": "of these AP only",
         "grown_patients": "of these patients old enough for it",
@@ -232,6 +285,13 @@ def _other_source(result: Mapping[str, Any]) -> list[str]:
         "tested_on_peer_pictures": "trained on the other source, tested on the pictures above",
         "tested_on_the_others": "trained on the pictures above, tested on the other source",
     }
+    more = {
+        "macro_auc_minus_cross_validated": "minus cross-validated",
+        "macro_auc_peer": "published classifier",
+        "macro_auc_minus_peer": "minus published",
+    }
+    parts = result["leave_one_source_out"]
+    more = {key: title for key, title in more.items() if any(key in one for one in parts.values())}
     rows = [
         [
             titles[key],
@@ -239,11 +299,12 @@ def _other_source(result: Mapping[str, Any]) -> list[str]:
             str(len(one["findings"])),
             _estimate(one["macro_auc"]),
             _estimate(one["macro_auc_cross_validated"]),
+            *(_estimate(one[column], sign="minus" in column) if column in one else "" for column in more),
         ]
-        for key, one in result["leave_one_source_out"].items()
+        for key, one in parts.items()
     ]
     head = ["leave one source out", "n trained / tested", "findings", "macro AUC", "cross-validated, same findings"]
-    return [_table(head, rows), ""]
+    return [_table([*head, *more.values()], rows), ""]
 
 
 def _thresholds(result: Mapping[str, Any]) -> list[str]:
@@ -251,7 +312,8 @@ def _thresholds(result: Mapping[str, Any]) -> list[str]:
     for name, found in result["verdicts"].items():
         point = result["operating_points_cross_fitted"].get(name)
         if point is None:
-            rows.append([name, f"not assessed: {found['reason']}", *[""] * 7])
+            kept = f"not assessed: {found['reason']}" if found["reason"] else _number(found["thresholds"]["inject"])
+            rows.append([name, kept, *[""] * 7])
             continue
         folds = point["fold_thresholds"]
         same = result["operating_points"][name]
@@ -309,25 +371,33 @@ def remake(recipe: Path, card: Path, changes: Mapping[str, str], tries: int | No
 
     Args:
         recipe: the recipe that was cross-validated.
-        card: the page, `NAME.md`; `NAME.json` and `NAME-scores.csv` lie beside it.
+        card: the page, `NAME.md`; `NAME.json` and `NAME-scores.csv` lie beside it, or as in a run's folder
+            `validation.json` and `scores.csv`.
         changes: settings to change, where manifest and peer's table lie above all.
         tries: among how many recipes this one was chosen on the same folds; None keeps what the JSON says.
 
     Raises:
-        DataError: see `hilum.training.expert_validation.from_scores`.
+        DataError: see `hilum.training.expert_validation.from_scores`; there are no figures beside the page.
     """
-    figures = card.with_suffix(".json")
+    places = {
+        card.with_suffix(".json"): card.with_name(f"{card.stem}-scores.csv"),
+        card.with_name("validation.json"): card.with_name("scores.csv"),
+    }
+    figures = next((file for file in places if file.is_file()), None)
+    if figures is None:
+        raise DataError(
+            f"Beside {card} lies neither {' nor '.join(file.name for file in places)}; expected its figures."
+        )
     before = json.loads(figures.read_text(encoding="utf-8"))
     settings = load_recipe(recipe, ExpertRecipe, changes)
-    scores = card.with_name(f"{card.stem}-scores.csv")
-    result = from_scores(settings, scores, before, tries=before.get("tries") if tries is None else tries)
+    result = from_scores(settings, places[figures], before, tries=before.get("tries") if tries is None else tries)
     figures.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     write_card(card, result)
 
 
 def _main(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe that was cross-validated.")],
-    card: Annotated[Path, typer.Argument(metavar="CARD", help="NAME.md; NAME.json, NAME-scores.csv lie beside it.")],
+    card: Annotated[Path, typer.Argument(metavar="CARD", help="NAME.md, or validation/card.md of a run.")],
     changes: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As peer.table=CSV.")],
     tries: Annotated[int | None, typer.Option(help="Recipes tried on the same folds; kept if not given.")] = None,
 ) -> None:

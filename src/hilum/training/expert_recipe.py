@@ -16,7 +16,9 @@ class ExpertIdentity(Settings):
     """What the checkpoint says of itself."""
 
     name: str
+    """As reports, pages and `hilum models` show it."""
     version: str
+    """The same; text, so in quotes: "1"."""
     licence: str
     """Licence of the weights, with what the data ask for."""
     data_source: str
@@ -52,7 +54,7 @@ class Backbone(Settings):
     """The network and where it starts."""
 
     start: str = "imagenet"
-    """"imagenet" is EfficientNet-lite0 with its ImageNet weights; else an expert's checkpoint folder."""
+    """`imagenet` is EfficientNet-lite0 with its ImageNet weights; else an expert's checkpoint folder."""
     head: Literal["fitted", "kept"] = "fitted"
     """fitted: a new linear head on the start's features, before anything else is trained. kept: that of the start."""
     input_size: int = Field(default=320, gt=0, multiple_of=32)
@@ -77,11 +79,13 @@ class Targets(Settings):
     """What the network learns."""
 
     assessed: tuple[str, ...] | None = None
-    """Findings to learn; None means all that have enough positives."""
+    """Findings to learn; none given: all that have enough positives."""
     unassessed_reason: str = "the training labels do not cover it"
+    """What the checkpoint says of the findings that are not among them."""
     minimum_positives: int = Field(default=MINIMUM_POSITIVES, gt=0)
     """A finding with fewer positive training studies is not learned, and the checkpoint says so."""
     uncertain: Literal["mask", "negative", "positive"] = "mask"
+    """What an uncertain label counts as; masked ones are not learned from."""
     not_mentioned: Literal["negative", "mask"] = "negative"
     """A finding that a labelled study does not mention. One that a source never mentions at all is always masked
     there: that source does not look for it."""
@@ -131,8 +135,11 @@ class ExpertUpdates(Updates):
     warmup: float = Field(default=0.15, ge=0, lt=1)
     """Share of the steps."""
     learning_rate: float = Field(default=2e-4, gt=0)
+    """The highest, reached at the end of the warm-up."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay of the moving averages of the gradient and of its square."""
     weight_decay: float = Field(default=0.02, ge=0)
+    """Of matrices; norms and biases have none."""
     average: float | None = Field(default=None, gt=0, lt=1)
     """Decay of a moving average of the weights, as 0.999; the average is what is validated, scored and written."""
 

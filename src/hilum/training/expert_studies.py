@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from hilum.corpora import published
 from hilum.errors import DataError
 from hilum.records import NAMES, NO_FINDING, LabelState, Study, View, close_upward
 from hilum.training.expert_recipe import ExpertRecipe, ExpertSource, Targets
@@ -20,6 +21,8 @@ from hilum.training.studies import SourceSummary, digest_of, pictures_of, read_t
 
 Bools = NDArray[np.bool_]
 _MOST_UNREADABLE = 0.02
+_NAMED = 3
+"""Files that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +77,69 @@ class ExpertMaterial:
         """``[N]``, the fold of each study of the `train` split, by a hash of its patient; -1 outside."""
         return np.array([fold_of(one.patient, n) if one.split == "train" else -1 for one in self.studies])
 
-    def readable(self, unreadable: Mapping[str, str]) -> ExpertMaterial:
+    def readable(self, unreadable: Mapping[str, str], missing: Collection[str] = ()) -> ExpertMaterial:
         """Without pictures that cannot be read, and without studies that have no other.
 
+        Args:
+            unreadable: file -> why.
+            missing: those of them that are not there.
+
         Raises:
-            DataError: more than 2 % of the studies lack a picture: that is no odd file, it is a wrong folder.
+            DataError: more than 2 % of the studies lack a picture, and more than one does: that is no odd file, it is a
+                wrong folder.
         """
         whole = [replace(one, files=tuple(f for f in one.files if f not in unreadable)) for one in self.studies]
         kept = np.array([bool(one.files) for one in whole])
-        if (lost := int((~kept).sum())) > _MOST_UNREADABLE * len(whole):
-            why = next(iter(unreadable.values()), "unknown")
+        if (lost := int((~kept).sum())) > max(1, _MOST_UNREADABLE * len(whole)):
             raise DataError(
-                f"{lost} studies have no picture that can be read, more than {_MOST_UNREADABLE:.0%}; the first: {why} "
-                "Look with `hilum corpus check MANIFEST --read-images`."
+                f"{lost} of {len(whole)} studies have no picture that can be read, more than {_MOST_UNREADABLE:.0%}: "
+                f"{self.told_of(unreadable, missing)}"
             )
         sources = self.sources
         if unreadable:
-            left_out = {**sources[0].left_out, "unreadable pictures, over all sources": len(unreadable)}
+            n_missing = sum(file in missing for file in unreadable)
+            more = {"missing": n_missing, "unreadable": len(unreadable) - n_missing}
+            counted = {f"{what} pictures, over all sources": n for what, n in more.items() if n}
+            left_out = {**sources[0].left_out, **counted}
             sources = (replace(sources[0], left_out=left_out), *sources[1:])
         studies = tuple(one for one in whole if one.files)
         return ExpertMaterial(studies, self.present[kept], self.known[kept], self.learnable[kept], sources)
+
+    def told_of(self, unreadable: Mapping[str, str], missing: Collection[str]) -> str:
+        """How many files are not there and how many cannot be read, the first of them, and what to do.
+
+        Files are named where the corpora are published: those of a hospital's own may be patient or accession numbers.
+
+        Args:
+            unreadable: file -> why.
+            missing: those of them that are not there.
+        """
+        named = published({one.corpus for one in self.studies})
+        gone = [file for file in unreadable if file in missing]
+        broken = {file: why for file, why in unreadable.items() if file not in missing}
+        said = []
+        if gone:
+            names = f" ({_first(gone)}; looked for in {Path(gone[0]).parent})" if named else ""
+            said.append(
+                f"{_files(len(gone), 'is', 'are')} missing{names}: if the data set was moved, build the manifest again "
+                "with the new --root."
+            )
+        if broken:
+            names = f" ({_first(list(broken))})" if named else ""
+            said.append(
+                f"{_files(len(broken), 'cannot', 'cannot')} be read{names}; the first: {next(iter(broken.values()))}"
+            )
+        which = "--images --examples" if gone and not broken else "--read-images --examples"
+        return f"{' '.join(said)} `hilum corpus check MANIFEST {which}` counts them by their reason and names some."
+
+
+def _files(n: int, one: str, several: str) -> str:
+    return f"1 file {one}" if n == 1 else f"{n} files {several}"
+
+
+def _first(files: Sequence[str]) -> str:
+    """The first few by their names."""
+    return ", ".join(Path(file).name for file in files[:_NAMED]) + (", ..." if len(files) > _NAMED else "")
 
 
 def fold_of(patient: str, n: int) -> int:

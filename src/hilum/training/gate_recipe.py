@@ -13,6 +13,7 @@ class Chests(Settings):
     """Frontal chest radiographs with a table: `image`, `patient_id`, `age_years`."""
 
     name: str
+    """As the card calls it."""
     table: str
     """CSV, relative to the root."""
     images: str
@@ -25,6 +26,7 @@ class Folder(Settings):
     """A folder of chest radiographs of children."""
 
     name: str
+    """As the card calls it."""
     folder: str
     """Relative to the root."""
 
@@ -33,6 +35,7 @@ class Tar(Settings):
     """A tar file of pictures."""
 
     name: str
+    """As the card calls it."""
     file: str
     """Relative to the root."""
     count: int = Field(default=1000, gt=0)
@@ -49,6 +52,7 @@ class GateData(Settings):
     chests: tuple[Chests, ...]
     """The first set that is learned from is the one that false refusals are counted on."""
     children: tuple[Folder, ...] = ()
+    """Chest radiographs of children, which the gate abstains from where it can tell."""
     small_chests: tuple[Tar, ...] = ()
     """Chest radiographs as small as the other body parts, of patients of unknown age."""
     others: tuple[Tar, ...]
@@ -61,10 +65,15 @@ class GateIdentity(Settings):
     """What the checkpoint says of itself."""
 
     name: str
+    """As pages and `hilum models` show it."""
     version: str
+    """The same; text, so in quotes: "1"."""
     licence: str
+    """Licence of the weights, with what the data ask for."""
     data_source: str
+    """Where the pictures come from and whom to cite, for the checkpoint's provenance."""
     demonstration: bool = True
+    """For trying Hilum out only."""
 
 
 class Fit(Settings):
@@ -79,6 +88,7 @@ class Fit(Settings):
     test: float = Field(default=0.3, gt=0, lt=1)
     """Share of patients that nothing is chosen on."""
     seed: int = 0
+    """Of everything that is drawn."""
 
 
 class Operating(Settings):

@@ -87,16 +87,22 @@ def read_peer(table: Path, images: Sequence[str]) -> PeerOutputs:
         images: file names in the order wanted.
 
     Raises:
-        DataError: unreadable, no such columns, or a value outside 0..1.
+        DataError: unreadable, no such columns, or a value that is no number or outside 0..1.
     """
     try:
         reader = csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines())
-    except OSError as error:
-        raise DataError(f"{table} cannot be read ({error.strerror}); it is the recipe's peer.table.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise DataError(f"{table} cannot be read ({why}); it is the recipe's peer.table.") from None
     columns = [name for name in reader.fieldnames or () if name.startswith("prob_")]
     if not columns or "image" not in (reader.fieldnames or ()):
         raise DataError(f"{table} needs the columns image and prob_CLASS; it has {', '.join(reader.fieldnames or ())}.")
-    rows = {row["image"]: [float(row[name]) for name in columns] for row in reader}
+    try:
+        rows = {row["image"]: [float(row[name]) for name in columns] for row in reader}
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{table} holds what is no number in line {reader.line_num} ({error}); expected probabilities."
+        ) from None
     missing = [np.nan] * len(columns)
     probabilities = np.array([rows.get(name, missing) for name in images], dtype=np.float64)
     if not ((probabilities >= 0) & (probabilities <= 1) | np.isnan(probabilities)).all():

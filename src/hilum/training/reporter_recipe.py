@@ -24,13 +24,21 @@ class FreshNetwork(Settings):
     image_size: int = Field(default=160, gt=0)
     """Side of the square picture, pixels; a multiple of `patch_size`."""
     patch_size: int = Field(default=16, gt=0)
+    """Side of the squares that the picture is cut into, pixels; one image token each."""
     vision_width: int = Field(default=192, gt=0)
+    """Features of an image token in the vision tower; a multiple of `vision_heads`."""
     vision_layers: int = Field(default=6, gt=0)
+    """Transformer layers of the vision tower."""
     vision_heads: int = Field(default=6, gt=0)
+    """Attention heads of each."""
     language_width: int = Field(default=192, gt=0)
+    """Features of a token in the language model; a multiple of twice `language_heads`."""
     language_layers: int = Field(default=4, gt=0)
+    """Transformer layers of the language model."""
     language_heads: int = Field(default=6, gt=0)
+    """Attention heads of each."""
     language_ffn: int = Field(default=512, gt=0)
+    """Features in the middle of its feed-forward layers."""
     vocabulary: int = Field(default=1024, gt=0)
     """Tokens of the byte-level BPE tokenizer, special ones included; it is trained on the answers and the prompts."""
     context: int = Field(default=1024, gt=0)
@@ -51,7 +59,9 @@ class Identity(Settings):
     """What the checkpoint will be called."""
 
     name: str
+    """As reports, pages and `hilum models` show it."""
     version: str
+    """The same; text, so in quotes: "1"."""
     licence: str = ""
     """Licence of the weights, with what base and data ask for."""
     demonstration: bool = False
@@ -62,14 +72,18 @@ class Model(Settings):
     """What is trained."""
 
     base: str | None = None
-    """A reporter's checkpoint folder, or a hub id that is on this machine already; None makes a network from [fresh].
-    For stages 2 and 3 the checkpoint of the stage before, `OUT/checkpoint`."""
+    """A reporter's checkpoint folder, or a hub id that is on this machine already; none makes a network from
+    [model.fresh]. For stages 2 and 3 the checkpoint of the stage before, `OUT/checkpoint`."""
     fresh: FreshNetwork | None = None
+    """Instead of `base`, in stage 1 only: a network made from nothing."""
     prompt_version: PromptVersion = "hilum/1"
     """Only `hilum/1` tells an expert that found nothing from none; stages after the first keep their base's."""
     language: Part = "lora"
+    """How the language model is trained: not at all, by low-rank adapters (see [lora]), or every weight."""
     aligner: Literal["frozen", "full"] = "frozen"
+    """The same of the layers that hand image tokens to the language model."""
     vision: Part = "frozen"
+    """The same of the vision tower."""
     frozen_weights: Literal["float32", "bfloat16"] = "float32"
     """Precision that weights which are not trained are kept in. Trained ones are always float32."""
     stored_weights: Literal["float32", "bfloat16"] = "bfloat16"
@@ -77,8 +91,16 @@ class Model(Settings):
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
-        if (self.base is None) == (self.fresh is None):
-            raise ValueError("give either base (a checkpoint) or the section [model.fresh] (sizes), not both")
+        if self.base is not None and self.fresh is not None:
+            raise ValueError(
+                "both base and [model.fresh] are given, expected one; remove [model.fresh] from the recipe to start "
+                "from the checkpoint that base names, or base to make a network from nothing (stage 1 only)"
+            )
+        if self.base is None and self.fresh is None:
+            raise ValueError(
+                "neither base nor [model.fresh] is given, expected one; give base, a reporter's checkpoint folder, or "
+                "the sizes of a network made from nothing (stage 1 only)"
+            )
         if self.fresh is not None and (self.language, self.vision, self.aligner) != ("full", "full", "full"):
             raise ValueError("a fresh network is trained in full: language, vision and aligner must be 'full'")
         if (self.language, self.aligner, self.vision) == ("frozen", "frozen", "frozen"):
@@ -93,8 +115,11 @@ class Lora(Settings):
     """
 
     rank: int = Field(default=64, gt=0)
+    """Of the two small matrices that stand for the change of a large one."""
     alpha: int = Field(default=128, gt=0)
+    """The change counts alpha / rank."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Share of an adapter's inputs left out while training."""
 
 
 class Source(Settings):
@@ -116,6 +141,7 @@ class Images(Settings):
     most: int = Field(default=1, ge=1)
     """Pictures in one prompt at most; frontal ones come first, then lateral, then prior."""
     lateral: bool = False
+    """Show a lateral picture of the study too."""
     prior: bool = False
     """Show a frontal picture of the patient's study before."""
     single: float = Field(default=0.3, ge=0, le=1)
@@ -165,8 +191,9 @@ class Optimiser(Updates):
     """How weights change."""
 
     steps: int = Field(gt=0)
+    """Updates of the weights in the whole run, `batch` studies each."""
     warmup: int = Field(default=100, ge=0)
-    """Steps."""
+    """Steps over which the learning rate rises from 0."""
     gradient_checkpointing: bool = False
     """Compute activations a second time instead of keeping them: less memory, some 30 % more time."""
     shard: bool = False
@@ -177,7 +204,7 @@ class Validation(Settings):
     """What is measured while training, on the `validate` splits; the best checkpoint is chosen by it."""
 
     every: int = Field(default=500, gt=0)
-    """Steps."""
+    """Steps between two measurements."""
     loss_studies: int = Field(default=512, gt=0)
     """Studies whose loss is measured, drawn once; all, where there are fewer."""
     report_studies: int = Field(default=128, ge=0)
@@ -187,6 +214,7 @@ class Validation(Settings):
     )
     """Chooses the best checkpoint. The loss goes on falling after clinical metrics have turned."""
     max_new_tokens: int = Field(default=256, gt=0)
+    """Longest draft, tokens; prompt and draft together must fit the model."""
 
     @model_validator(mode="after")
     def _measurable(self) -> Self:
@@ -208,7 +236,8 @@ class ReporterRecipe(Settings):
     validation: Validation = Validation()
     checkpoints: Checkpoints = Checkpoints()
     assessed: tuple[str, ...] | None = None
-    """Grammar texts: findings they may deny; None means those that the expert assesses."""
+    """Findings that grammar texts may deny and that may be added wrongly to a prompt; none given: those that the
+    expert assesses."""
     minimum_age_years: float | None = None
     """Studies of younger patients are left out; those of unknown age stay."""
 

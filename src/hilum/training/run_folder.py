@@ -20,6 +20,8 @@ from hilum.training.run_page import write_page
 from hilum.training.trainable import save_weights
 
 Progress = Callable[[Mapping[str, float]], None]
+_NAMED, _SHORT = 6, 40
+"""How many differences are named, and how long a value is at most that is shown."""
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 
 
@@ -66,19 +68,47 @@ def same_run(identity: Mapping[str, Any], out: Path) -> None:
         before = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
         raise UsageError(f"{file} is no run of ours; give another --out.") from None
-    if differing := sorted(_differences(before, identity)):
+    if differing := sorted(_differences(before, identity), key=lambda one: (_weight(one[0]), one[0])):
+        named = [_in_words(*one) for one in differing[:_NAMED]]
+        if len(differing) > _NAMED:
+            named.append(f"and {len(differing) - _NAMED} more")
         raise UsageError(
-            f"{out} holds another run: {', '.join(differing[:6])} {'differ' if len(differing) > 1 else 'differs'}. "
-            "Give another --out, or the recipe and versions it was begun with."
+            f"{out} holds another run ({_what(before)}): {', '.join(named)}. Give another --out, or the recipe and "
+            "versions it was begun with."
         )
 
 
-def _differences(before: Any, now: Any, place: str = "") -> list[str]:
-    """Dotted places where two documents differ."""
+def _what(run: Any) -> str:
+    """Which run a `run.json` is of."""
+    try:
+        name = run["recipe"]["identity"]
+        return ", ".join(part for part in (run["stage"], run.get("part"), f"{name['name']} {name['version']}") if part)
+    except (KeyError, TypeError, AttributeError):
+        return "of a kind that this version does not know"
+
+
+def _differences(before: Any, now: Any, place: str = "") -> list[tuple[str, Any, Any]]:
+    """Dotted places where two documents differ, with the two values."""
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        before, now = (dict(enumerate(one)) for one in (before, now))
     if isinstance(before, dict) and isinstance(now, dict):
         keys = {*before, *now}
         return [d for key in keys for d in _differences(before.get(key), now.get(key), f"{place}.{key}".strip("."))]
-    return [] if before == now else [place]
+    return [] if before == now else [(place, before, now)]
+
+
+def _weight(place: str) -> int:
+    """What a reader can change stands first: the command, then the recipe, then what follows from them."""
+    return 0 if place in ("stage", "part") else 1 if place.startswith("recipe.") else 2
+
+
+def _in_words(place: str, before: Any, now: Any) -> str:
+    """One difference; values that are long or no single ones are not shown."""
+    if all(value is None or (isinstance(value, bool | int | float | str) and len(str(value)) <= _SHORT)
+           for value in (before, now)):  # fmt: skip
+        there, here = ("none" if value is None else value for value in (before, now))
+        return f"{place}: {there} there, {here} now"
+    return f"{place} differs"
 
 
 class Best:
@@ -176,17 +206,21 @@ class Log:
                 full["studies_per_second"] = per_second * self._batch
                 full["seconds_left"] = (self._steps - step) / per_second
             self._last = (step, now)
+        if len(full) > 1:  # a validation of nothing has a step and no figure
+            self._keep(full, step)
+        if "loss" not in row:
+            write_page(self._out)
+            self._last = None  # the time a validation takes is no training time
+        if self._progress and len(full) > 1:
+            self._progress(full)
+
+    def _keep(self, full: Mapping[str, float], step: int) -> None:
         with self._file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({k: v if math.isfinite(v) else None for k, v in full.items()}) + "\n")
         if self._writer is not None:
             for name, value in full.items():
                 if name != "step" and math.isfinite(value):
                     self._writer.add_scalar(name.replace("validation_", "validation/"), value, step)
-        if "validation_loss" in row:
-            write_page(self._out)
-            self._last = None  # the time a validation takes is no training time
-        if self._progress:
-            self._progress(full)
 
     def close(self) -> None:
         """Write what is waiting."""

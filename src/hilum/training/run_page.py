@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from hilum.pages import UNIT, Chart, Line, chart, nice_scale, render
+from hilum.records import NAMES, NO_FINDING
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SAMPLES = 12
@@ -29,11 +30,6 @@ _CURVES: Curves = (
     *_GENERAL,
     ("Distinct drafts", "share", (("validation_distinct_reports", "distinct"), ("validation_cut_off", "cut off"))),
 )
-_EXPERT_CURVES: Curves = (
-    ("Loss", "nats per output", (("loss", "training, with the peer's outputs"), ("validation_loss", "validation"))),
-    ("AUROC, validation", "AUROC", (("validation_auroc", "mean over findings"),)),
-    *_GENERAL,
-)
 
 
 def write_page(out: Path) -> None:
@@ -45,30 +41,32 @@ def write_page(out: Path) -> None:
     newest: dict[str, Any] = next((row for row in reversed(rows) if "validation_loss" in row), {})
     expert = run["stage"] == "expert"
     figure = "auroc" if expert else "f1"
-    optimiser = run["recipe"]["optimiser"]
+    figures = {
+        name.removeprefix(f"validation_{figure}_").replace("_", " "): value
+        for name, value in newest.items()
+        if name.startswith(f"validation_{figure}_") and value is not None
+    }
     page = render(
         _TEMPLATES,
         "run",
         stage=f"{run['stage']}, {run['part']}" if "part" in run else run["stage"],
         name=run["recipe"]["identity"]["name"],
         version=run["recipe"]["identity"]["version"],
-        length=f"{optimiser['epochs']:g} epochs" if expert else f"{optimiser['steps']}",
-        done=max((int(row["step"]) for row in rows), default=0),
+        done=_done(rows, run["recipe"]["optimiser"]),
         best=best,
+        watched=_watched(run, expert=expert) if newest or not best else "",
         curves=[
             drawn
-            for curve in ((*_EXPERT_CURVES, *_by_finding(newest)) if expert else _CURVES)
+            for curve in (_expert_curves(run, newest) if expert else _CURVES)
             if (drawn := _curve(rows, *curve)) is not None
         ],
         figure="AUROC" if expert else "F1",
         judge="findings" if expert else "reports",
-        findings=sorted(
-            (name.removeprefix(f"validation_{figure}_").replace("_", " "), value)
-            for name, value in newest.items()
-            if name.startswith(f"validation_{figure}_") and value is not None
-        ),
+        findings=sorted(figures.items()),
+        unmeasured=_unmeasured(run, figures, expert=expert),
         newest=newest,
         samples=_lines(out / "samples.jsonl")[:_SAMPLES],
+        most_tokens=run["recipe"]["validation"].get("max_new_tokens"),
         parts=[f"{place.parent.relative_to(out)}/index.html" for place in sorted(out.glob("folds/*/run.json"))],
         facts=_expert_facts(run) if expert else _facts(run),
     )
@@ -77,13 +75,56 @@ def write_page(out: Path) -> None:
     staged.replace(out / "index.html")
 
 
-def _by_finding(newest: dict[str, Any]) -> Curves:
-    """A curve of the AUROC of each finding that was measured."""
+def _done(rows: Sequence[dict[str, Any]], optimiser: dict[str, Any]) -> str:
+    """How far a run is: the recipe gives the steps of a reporter, and of an expert the epochs."""
+    step = max((int(row["step"]) for row in rows), default=0)
+    if "steps" in optimiser:
+        return f"Step {step} of {optimiser['steps']}"
+    epoch = max((row["epoch"] for row in rows if isinstance(row.get("epoch"), int | float)), default=None)
+    whole = f"{optimiser['epochs']:g}"
+    if epoch is None:
+        return f"Step {step} of a run of {whole} epoch{'' if whole == '1' else 's'}"
+    return f"Step {step}, epoch {epoch:.3g} of {whole}"
+
+
+def _watched(run: dict[str, Any], *, expert: bool) -> str:
+    """What is measured while training."""
+    if not expert:
+        return "a sample of the validation split"
+    return (
+        "the validation split, or of the studies that this part never saw" if "part" in run else "the validation split"
+    )
+
+
+def _unmeasured(run: dict[str, Any], figures: Collection[str], *, expert: bool) -> str:
+    """The findings without a figure, and why, as far as that can be told; empty where all have one."""
+    wanted = (run["recipe"]["targets"]["assessed"] if expert else None) or NAMES
+    names = sorted(name.lower() for name in wanted if not (expert and name == NO_FINDING))
+    if not (without := [name for name in names if name not in figures]):
+        return ""
+    why = (
+        "too few studies with the finding, or too few without it, in what is measured; or the finding is not learnt "
+        "from these labels"
+        if expert
+        else "neither a reference nor a draft of the sample says that it is present"
+    )
+    return f"Without a figure: {', '.join(without)} ({why})."
+
+
+def _expert_curves(run: dict[str, Any], newest: dict[str, Any]) -> Curves:
+    """Those of an expert, with one of the AUROC of each finding that was measured."""
+    taught = run["recipe"]["peer"] is not None and run["recipe"]["peer"]["weight"]
+    training = "training, with the peer's outputs" if taught else "training"
     keys = sorted(name for name in newest if name.startswith("validation_auroc_"))
-    return [
-        (f"AUROC, {key.removeprefix('validation_auroc_').replace('_', ' ')}", "AUROC", ((key, "validation"),))
-        for key in keys
-    ]
+    return (
+        ("Loss", "nats per output", (("loss", training), ("validation_loss", "validation"))),
+        ("AUROC, validation", "AUROC", (("validation_auroc", "mean over findings"),)),
+        *_GENERAL,
+        *(
+            (f"AUROC, {key.removeprefix('validation_auroc_').replace('_', ' ')}", "AUROC", ((key, "validation"),))
+            for key in keys
+        ),
+    )
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -66,6 +68,13 @@ class Order:
         drawn = sum(map(self._drawn, range(len(weights))))
         self.epoch_length = max(drawn // batch, 1) * batch
         """Samples per epoch: whole batches; what is left over differs from epoch to epoch."""
+        self._epoch = lru_cache(maxsize=2)(self._permutation)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_epoch"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._epoch = lru_cache(maxsize=2)(self._permutation)
 
     def __getitem__(self, k: int) -> int:
@@ -127,6 +136,16 @@ class SampleMaker:
         self._conditioning = conditioning
         self._sources = sources
         self._version = reporter.info.prompt_version or "janus-pro-cxr/1"
+        self._encoded = lru_cache(maxsize=4096)(self._encode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a worker writes prompts and encodes them; the weights, perhaps on a GPU, stay where they are trained
+        reporter = copy(self._reporter)
+        vars(reporter).pop("network", None)
+        return {name: value for name, value in self.__dict__.items() if name != "_encoded"} | {"_reporter": reporter}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._encoded = lru_cache(maxsize=4096)(self._encode)
 
     def train(self, one: TrainingStudy, rng: random.Random) -> Sample:
@@ -191,6 +210,9 @@ class SampleMaker:
 
 class SampleStream(Dataset[Sample]):
     """Samples first .. first + n - 1 of a run.
+
+    It can be sent to worker processes however they are started: caches are made anew there, the prepared pictures are
+    mapped again, and no weights go along.
 
     Args:
         studies: to train on.

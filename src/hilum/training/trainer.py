@@ -9,11 +9,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from hilum.training.reporter_recipe import Optimiser
 from hilum.training.stream import IGNORED, Sample, collate
 from hilum.training.trainable import all_finite, load_weights, save_weights, trained_weights
 
+_log = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
 _PREFIX = "checkpoint-"
 _LAYERS = ["LlamaDecoderLayer", "JanusVisionEncoderLayer"]
@@ -355,8 +358,6 @@ def _arguments(
     cpu: bool,
 ) -> TrainingArguments:
     """The recipe in transformers' words."""
-    import os
-
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     micro = min(optimiser.micro_batch, optimiser.batch)
     if optimiser.batch % (micro * processes):
@@ -364,7 +365,7 @@ def _arguments(
             f"optimiser.batch is {optimiser.batch}, which {processes} processes with micro-batches of {micro} cannot "
             f"share evenly; expected a multiple of {micro * processes}."
         )
-    return TrainingArguments(
+    found = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=micro,
@@ -393,6 +394,28 @@ def _arguments(
         fsdp_config={"version": 2, "transformer_layer_cls_to_wrap": list(shard)} if shard and processes > 1 else None,
         ddp_broadcast_buffers=False,
     )
+    return _on_one_device(found)
+
+
+def _on_one_device(arguments: TrainingArguments) -> TrainingArguments:
+    """One GPU for each process, however many there are; changed in place.
+
+    transformers would spread one process over all of them by `DataParallel`, where the batch and its loss are others.
+    Its `Trainer` takes the number from `_n_gpu`, which it sets to 1 itself where a model is spread by its own means.
+    """
+    if arguments.n_gpu > 1:
+        _say_one_device(arguments.n_gpu, str(arguments.device))
+        arguments._n_gpu = 1
+    return arguments
+
+
+@cache
+def _say_one_device(n: int, device: str) -> None:
+    """Said once, however many networks a run trains."""
+    _log.warning(
+        "torch sees %d GPUs and this run uses one, %s; torchrun uses all: torchrun --nproc-per-node %d -m hilum ...",
+        n, device, n,
+    )  # fmt: skip
 
 
 def _short(error: Exception) -> str:

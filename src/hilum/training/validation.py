@@ -131,15 +131,30 @@ class Validator:
         figures["cut_off"] = sum(not whole for _, _, whole in drafts) / max(len(drafts), 1)
         figures["distinct_reports"] = len(set(texts)) / max(len(texts), 1)
         if not dist.is_initialized() or dist.get_rank() == 0:
-            self._write(step, [prompt for _, prompt, _ in made], references, texts)
+            self._write(step, [prompt for _, prompt, _ in made], references, texts, drafts)
         return figures
 
-    def _write(self, step: int, prompts: Sequence[Prompt], references: Sequence[str], drafts: Sequence[str]) -> None:
+    def _write(
+        self,
+        step: int,
+        prompts: Sequence[Prompt],
+        references: Sequence[str],
+        texts: Sequence[str],
+        drafts: Sequence[tuple[int, str, bool]],
+    ) -> None:
         lines = [
             json.dumps(
-                {"step": step, "prompt": p.content.splitlines()[-1], "reference": r, "draft": d}, ensure_ascii=False
+                {
+                    "step": step,
+                    "prompt": prompt.content.splitlines()[-1],
+                    "reference": reference,
+                    "draft": text,
+                    "written": written,  # the draft before its sections were read
+                    "cut_off": not whole,
+                },
+                ensure_ascii=False,
             )
-            for p, r, d in zip(prompts, references, drafts, strict=True)
+            for prompt, reference, text, (_, written, whole) in zip(prompts, references, texts, drafts, strict=True)
         ]
         self._samples.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

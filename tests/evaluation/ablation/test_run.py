@@ -1,7 +1,10 @@
 """A run on a small real reporter: what is asked, what is kept, how it goes on, and what is left out."""
 
 import json
+from dataclasses import fields
+from importlib.resources import files
 
+import jsonschema
 import polars as pl
 import pytest
 
@@ -9,14 +12,18 @@ from evaluation.ablation.pictures import make_manifest, picture_of
 from hilum.corpora.manifest import of_split, read_manifest
 from hilum.errors import DataError, UsageError
 from hilum.evaluation.ablation.cases import OutOfFoldScores
+from hilum.evaluation.ablation.documents import as_json
 from hilum.evaluation.ablation.drafts import BLANK
 from hilum.evaluation.ablation.expert import ExpertOptions, ablate_expert
+from hilum.evaluation.ablation.measures import Propagation
 from hilum.evaluation.ablation.run import Rows
+from hilum.evaluation.card import Number, Verdict
 from hilum.evaluation.findings.cases import LabelRule
 from hilum.evaluation.intervals import Resampling
 from hilum.models.janus import Reporter
 from tiny_expert import write_expert
 
+SCHEMA = json.loads(files("hilum.evaluation").joinpath("ablation.schema.json").read_text(encoding="utf-8"))
 STUDIES = [f"mimic_cxr/{50000300 + n}" for n in range(6)]
 
 
@@ -84,6 +91,36 @@ def test_what_is_measured_is_what_labels_determine_and_the_expert_assesses(whole
     assert found.facts["prompt_version"] == "janus-pro-cxr/1"
     assert found.facts["prompts_that_tell_nothing"] == 2
     assert {p.direction for p in found.propagation if p.origin == "flip"} == {"false_negative", "false_positive"}
+
+
+def test_the_schema_names_every_attribute():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for name, kind in {"number": Number, "verdict": Verdict, "propagation": Propagation}.items():
+        assert set(SCHEMA["$defs"][name]["required"]) == {field.name for field in fields(kind)}, name
+    for part in [SCHEMA, *SCHEMA["$defs"].values()]:
+        assert set(part.get("required", ())) <= set(part.get("properties", ()))
+
+
+def test_what_is_written_is_what_the_schema_says(whole):
+    jsonschema.validate(json.loads(as_json(whole[1])), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"experiment": "other"}, {"experiment": "stage"}, {"numbers": [{}]}, {"arms": [{"key": "none/true"}]},
+     {"propagation": None}, {"facts": {}}, {"systems": ["a", "b"]}, {"more": 1}],
+)  # fmt: skip
+def test_the_schema_refuses_what_is_no_ablation(whole, wrong):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**json.loads(as_json(whole[1])), **wrong}, SCHEMA)
+
+
+@pytest.mark.parametrize("key", ["model", "studies", "labeller_f1"])
+def test_the_schema_asks_for_the_facts(whole, key):
+    held = json.loads(as_json(whole[1]))
+    del held["facts"][key]
+    with pytest.raises(jsonschema.ValidationError, match=key):
+        jsonschema.validate(held, SCHEMA)
 
 
 class Stop(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +104,28 @@ def test_an_undefined_number_is_not_ranked() -> None:
 
 def test_equal_names_are_told_apart() -> None:
     assert list(compare([made("a", 0.3), made("a", 0.5)]).systems) == ["a", "a (2)"]
+
+
+@pytest.mark.parametrize(
+    ("places", "labels"),
+    [
+        (["runs/one", "runs/two"], ["a (one)", "a (two)"]),
+        (["one/card/card.json", "two/card"], ["a (one)", "a (two)"]),
+        (["/x/one/card/card.json", "/y/one/card/card.json"], ["a (x)", "a (y)"]),
+        (["one.json", "two.json"], ["a (one.json)", "a (two.json)"]),
+        (["x/one", "x/two", "y/one"], ["a (x/one)", "a (x/two)", "a (y/one)"]),
+        (["one", "./one/card.json"], ["a (one)", "a (one) (2)"]),
+        (["one", "one", "two"], ["a (one)", "a (one) (2)", "a (two)"]),
+        (["/card.json", "/one/card.json"], ["a", "a (one)"]),
+        (["x\x1b[31m", "y\nz"], [r"a (x\x1b[31m)", r"a (y\nz)"]),
+    ],
+)
+def test_equal_names_are_told_apart_by_the_shortest_part_of_their_paths(places, labels, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cards = [made("a", 0.3 + n / 10) for n in range(len(places))]
+    lying = [Path(place) for place in places]
+    assert list(compare(cards, lying).systems) == labels
+    assert list(compare([*cards, made("b", 0.9)], [*lying, Path("one")]).systems) == [*labels, "b"]
 
 
 def test_what_cannot_be_compared_is_an_error() -> None:

@@ -13,9 +13,10 @@ from evaluation.made_up import made_up
 from hilum.evaluation.card import Comparison, Number, Skipped, Verdict
 from hilum.evaluation.intervals import Resampling
 from hilum.evaluation.printed.checklists import fill
-from hilum.evaluation.printed.page import render_card
-from hilum.evaluation.reports.degenerate import CONSTANT_NORMAL
+from hilum.evaluation.printed.page import TEMPLATES, render_card
+from hilum.evaluation.reports.floors import CONSTANT_NORMAL
 from hilum.evaluation.reports.judge import JudgeOptions, judge_reports
+from hilum.pages.template import HERE
 from hilum.records import NAMES
 
 CARDS = (reports_card, bare_reports_card, findings_card)
@@ -236,3 +237,17 @@ def test_a_card_says_what_its_references_are_and_shows_what_its_maker_notes():
     assert "Texts: no radiologist's, but sentences & labels" in answers
     assert "Reports: radiologists" in " ".join(item.answer or "" for item in fill(bare_reports_card()))
     assert "draft reports against radiologists' reports" in words(render_card(bare_reports_card()))
+
+
+def rules(sheet) -> set[str]:
+    return {line.strip() for line in sheet.read_text(encoding="utf-8").splitlines() if line.rstrip().endswith(" }")}
+
+
+def test_a_rule_stands_in_one_sheet_alone() -> None:
+    paper = rules(HERE / "paper.css")
+    assert len(paper) > 50
+    assert not paper & rules(HERE / "base.css")
+    sheets = sorted(TEMPLATES.glob("*.css"))
+    assert [sheet.stem for sheet in sheets] == ["card", "league"]
+    for sheet in sheets:
+        assert not rules(sheet) & (paper | rules(HERE / "base.css")), sheet.name

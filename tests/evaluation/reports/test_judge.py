@@ -13,7 +13,8 @@ from hilum.evaluation.card import read_card
 from hilum.evaluation.clinical import positive
 from hilum.evaluation.intervals import Resampling
 from hilum.evaluation.labelled import label_pairs
-from hilum.evaluation.reports.degenerate import CONSTANT_NORMAL, habits
+from hilum.evaluation.reports.floors import CONSTANT_NORMAL
+from hilum.evaluation.reports.habits import habits
 from hilum.evaluation.reports.judge import HEADLINES, PROTOCOLS, JudgeOptions, judge_reports
 from hilum.statistics import wilson, wilson_f1
 

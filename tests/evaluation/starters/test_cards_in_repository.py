@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hilum.evaluation.card import Card, read_card
+from hilum.evaluation.printed.page import render_card
 from hilum.evaluation.starters.drafts import read_drafts, read_held_out, write_drafts
 from hilum.evaluation.starters.expert import starter_expert_card
 from hilum.evaluation.starters.make import BUNDLED
@@ -22,6 +24,7 @@ REPOSITORY = Path(__file__).parents[3]
 CARDS = REPOSITORY / "docs/cards"
 SCORES = CARDS / "starter-expert-scores.csv"
 REPORTER = CARDS / "starter-reporter"
+STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 WRITTEN_AGAIN = 20
 """Drafts that the test writes anew: some seconds, where all would take half a minute."""
 
@@ -73,6 +76,13 @@ def test_the_starter_reporter_still_writes_the_committed_drafts(held) -> None:
         assert (new.study, new.findings) == (old.study, old.findings)
         assert sections(new.report) == sections(old.report), new.study
         assert sections(new.without_findings) == sections(old.without_findings), new.study
+
+
+@pytest.mark.parametrize("name", ["starter-expert", "starter-reporter"])
+def test_their_pages_have_the_look_of_today(name) -> None:
+    page = (CARDS / name / "card.html").read_text(encoding="utf-8")
+    made = render_card(read_card(CARDS / name))
+    assert STYLE.findall(page) == STYLE.findall(made), "make cards"
 
 
 @pytest.mark.parametrize("name", ["starter-expert", "starter-reporter"])

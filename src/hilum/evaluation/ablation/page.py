@@ -67,7 +67,7 @@ def write_ablation(found: ExpertAblation | StageAblation, out: Path) -> list[Pat
         The files, the page first.
 
     Raises:
-        UsageError: the folder cannot be written to.
+        DataError: the folder cannot be written to.
     """
     return write_texts({PAGE: render_ablation(found), DOCUMENT: as_json(found), NUMBERS: as_csv(found)}, out)
 
@@ -79,6 +79,7 @@ def render_ablation(found: ExpertAblation | StageAblation) -> str:
     return render(
         TEMPLATES,
         "ablation",
+        look="paper",
         version=__version__,
         kind="expert" if is_expert else "stage",
         verdicts=[(_HEADINGS.get(one.code, one.code), one) for one in verdicts_of(found)],

@@ -123,12 +123,7 @@ def judge_findings(
         same_studies(studies, baseline.studies)
         _against(baseline, cases, made, ground, how, source, parts)
     parts.numbers += pointing_numbers(pointing, how.how.level)
-    everyone = {
-        one.name: one
-        for one in parts.numbers
-        if one.group is None and one.system == JUDGED and FAILURES_MISSED not in one.convention
-    }
-    parts.verdicts += verdicts(studies, cases, everyone, how.training_prevalence, pointing)
+    parts.verdicts += verdicts(studies, cases, _overall(parts.numbers), how.training_prevalence, pointing)
     return Card(
         kind="findings",
         system=system,
@@ -146,6 +141,15 @@ def judge_findings(
         skipped=tuple(parts.skipped),
         details=_details(studies, cases, ground, thresholds, pointing, gallery),
     )
+
+
+def _overall(numbers: Sequence[Number]) -> dict[str, Number]:
+    """The judged system's own numbers over all studies, without those that count failures, by name."""
+    return {
+        one.name: one
+        for one in numbers
+        if one.group is None and one.system == JUDGED and FAILURES_MISSED not in one.convention
+    }
 
 
 def _ground(studies: ScoredStudies, how: FindingsOptions) -> Ground:

@@ -14,23 +14,26 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hilum._version import __version__
 from hilum.errors import DataError, UsageError
-from hilum.evaluation.card import JUDGED, Card, Number
+from hilum.evaluation.card import DOCUMENT, JUDGED, Card, Number
 from hilum.evaluation.printed.page import TEMPLATES
 from hilum.evaluation.printed.parts import patients_of, studies_of
 from hilum.evaluation.printed.tables import headline_names, rounded, with_interval
 from hilum.evaluation.printed.wording import parts, title, verdict_title
-from hilum.pages import Mark, forest_axis, forest_row, nice_scale, render
+from hilum.pages import Mark, forest_axis, forest_row, nice_scale, printable_name, render
 
 RULE = (
     "Rank: 1 + the number of systems whose whole interval is better; systems of one rank are tied (=). Ranked are only "
@@ -111,11 +114,12 @@ class League:
     published: tuple[Published, ...]
 
 
-def compare(cards: Sequence[Card]) -> League:
+def compare(cards: Sequence[Card], places: Sequence[Path] | None = None) -> League:
     """Put cards side by side.
 
     Args:
         cards: two or more, of one kind.
+        places: where each lies; of them comes what tells cards of one name apart, and no more. Numbers do without.
 
     Raises:
         UsageError: fewer than two, or of both kinds.
@@ -125,7 +129,7 @@ def compare(cards: Sequence[Card]) -> League:
     kinds = sorted({card.kind for card in cards})
     if len(kinds) > 1:
         raise UsageError("Cards of reports and of findings have no number in common; compare those of one kind.")
-    labelled = dict(zip(_labels(cards), cards, strict=True))
+    labelled = dict(zip(_labels(cards, places), cards, strict=True))
     kind = cards[0].kind
     names = dict.fromkeys(name for card in cards for name in (*headline_names(card), *_FURTHER[kind]))
     return League(
@@ -157,15 +161,35 @@ def published() -> tuple[Published, ...]:
         raise DataError(f"published.toml is not a valid table of published figures: {error}") from error
 
 
-def _labels(cards: Sequence[Card]) -> list[str]:
-    """The systems' names, told apart where two are the same."""
+def _labels(cards: Sequence[Card], places: Sequence[Path] | None) -> list[str]:
+    """The systems' names; those that several cards have with what their places differ in, or with a number."""
+    names = [printable_name(card.system) for card in cards]
+    if places is not None:
+        for name in [name for name, n in Counter(names).items() if n > 1]:
+            those = [i for i, each in enumerate(names) if each == name]
+            for i, part in zip(those, _differing([places[i] for i in those]), strict=True):
+                names[i] = f"{name} ({printable_name(part)})" if part else name  # a card in the root has none
     out: list[str] = []
-    for card in cards:
-        label, n = card.system, 2
+    for name in names:
+        label, n = name, 2
         while label in out:
-            label, n = f"{card.system} ({n})", n + 1
+            label, n = f"{name} ({n})", n + 1
         out.append(label)
     return out
+
+
+def _differing(places: Sequence[Path]) -> list[str]:
+    """The shortest part of each path that tells it from the others: one folder's name, or else several from the end."""
+    # a card's own file name says nothing where it is the usual one; a link is called as it was given
+    whole = [Path(os.path.abspath(place)) for place in places]  # noqa: PTH100 - resolve() would follow links
+    ways = [(place.parent if place.name == DOCUMENT else place).parts[1:] for place in whole]
+    n = len(set(ways))  # the same place given twice stays the same
+    for level in range(1, min(map(len, ways)) + 1):
+        if len({way[-level] for way in ways}) == n:
+            return [way[-level] for way in ways]
+    enough = (level for level in range(1, max(map(len, ways)) + 1) if len({way[-level:] for way in ways}) == n)
+    level = next(enough, 1)
+    return ["/".join(way[-level:]) for way in ways]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -361,6 +385,7 @@ def render_league(league: League) -> str:
     return render(
         TEMPLATES,
         "league",
+        look="paper",
         league=league,
         version=__version__,
         rule=RULE,

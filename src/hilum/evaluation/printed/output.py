@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 
-from hilum.errors import UsageError
-from hilum.evaluation.card import Card
+from hilum.errors import DataError
+from hilum.evaluation.card import DOCUMENT, Card
 from hilum.evaluation.printed.checklists import fill
 from hilum.evaluation.printed.league import League, league_csv, render_league
 from hilum.evaluation.printed.page import render_card
@@ -27,7 +27,7 @@ from hilum.pages import printable_name
 
 _HEAD = 8
 """Columns of a floor's name and numbers on the terminal."""
-PAGE, DOCUMENT, NUMBERS, LATEX = "card.html", "card.json", "numbers.csv", "tables.tex"
+PAGE, NUMBERS, LATEX = "card.html", "numbers.csv", "tables.tex"
 
 
 def write_card(card: Card, out: Path) -> list[Path]:
@@ -41,7 +41,7 @@ def write_card(card: Card, out: Path) -> list[Path]:
         The files, the page first.
 
     Raises:
-        UsageError: the folder cannot be made or written to.
+        DataError: the folder cannot be made or written to.
     """
     if not card.checklist:
         card = card.with_checklist(fill(card))
@@ -62,7 +62,7 @@ def write_league(league: League, out: Path) -> list[Path]:
         out: made if need be.
 
     Raises:
-        UsageError: as `write_card`.
+        DataError: as `write_card`.
     """
     return write_texts({"league.html": render_league(league), "league.csv": league_csv(league)}, out)
 
@@ -71,16 +71,19 @@ def write_texts(contents: Mapping[str, str], out: Path) -> list[Path]:
     """Write texts into a folder by their names, each whole or not at all.
 
     Raises:
-        UsageError: the folder cannot be made or written to.
+        DataError: the folder cannot be made or written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in contents.items():
             partial = out / f".{name}.partial"
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(out / name)
+            try:
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(out / name)
+            finally:
+                partial.unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(f"{out} cannot be written to ({error.strerror}); give another folder.") from None
+        raise DataError(f"{out} cannot be written to ({error.strerror}); give another --out.") from None
     return [out / name for name in contents]
 
 

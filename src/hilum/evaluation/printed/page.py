@@ -41,6 +41,7 @@ def render_card(card: Card) -> str:
     return render(
         TEMPLATES,
         "card",
+        look="paper",
         card=card,
         version=__version__,
         level=_level(card),

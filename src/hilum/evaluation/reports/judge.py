@@ -11,7 +11,7 @@ import numpy as np
 from hilum._version import __version__
 from hilum.errors import DataError
 from hilum.evaluation import clinical
-from hilum.evaluation.card import RADIOLOGISTS, Card, Comparison, Skipped, Verdict
+from hilum.evaluation.card import RADIOLOGISTS, Card, Comparison, Number, Skipped, Verdict
 from hilum.evaluation.differences.detect import (
     Difference,
     DifferenceCounts,
@@ -30,16 +30,9 @@ from hilum.evaluation.labelled import STATES, LabelledPairs, label_texts, pair_l
 from hilum.evaluation.measures import Measures
 from hilum.evaluation.pairs import Pairs
 from hilum.evaluation.reports import meteor
-from hilum.evaluation.reports.degenerate import (
-    SELF,
-    Habits,
-    SanityRow,
-    below_floors,
-    habits,
-    references_judged,
-    sanity_rows,
-    verdicts,
-)
+from hilum.evaluation.reports.degenerate import references_judged, verdicts
+from hilum.evaluation.reports.floors import SELF, SanityRow, below_floors, sanity_rows
+from hilum.evaluation.reports.habits import Habits, habits
 from hilum.evaluation.reports.terminology import FieldLanguage, Terminology
 from hilum.evaluation.reports.text_metrics import sacrebleu, text_measures, tokenise
 from hilum.labeling import Labeller
@@ -142,14 +135,8 @@ def judge_reports(
     abnormal = _abnormal(labels[0])
     said = verdicts(pairs.predictions, pairs.references, training=options.training, abnormal=abnormal)
     told("floors")
-    against_floors: dict[str, list[Comparison]] = {}
-    core = _core(pairs, pairs.predictions, labels[0])
-    for row, labelled in zip(floors, labels[1 : 1 + len(floors)], strict=True):
-        families = _core(pairs, row.texts, labelled)
-        found += numbers(families, patients, how, system=row.name)
-        fewer = replace(how, n_permutations=_FLOOR_PERMUTATIONS)
-        against = comparisons(core, families, patients, fewer) if row.name != SELF else []
-        against_floors[row.name] = [c for c in against if c.name in HEADLINES]
+    of_floors, against_floors = _floors(pairs, floors, labels, how)
+    found += of_floors
     said += [*references_judged(pairs.predictions, pairs.references), *below_floors(against_floors)]
     written = habits(pairs.references, pairs.references)
     found += numbers(written.measures, patients, how, system=SELF)
@@ -178,6 +165,29 @@ def judge_reports(
         skipped=(*_not_computed(options), *skipped),
         details=_details(pairs, judged, written, floors),
     )
+
+
+def _floors(
+    pairs: Pairs, floors: Sequence[SanityRow], labels: Sequence[LabelledPairs], how: Resampling
+) -> tuple[list[Number], dict[str, list[Comparison]]]:
+    """Numbers of the rows without eyes, and by each row's name the judged system's headline comparisons with it.
+
+    Args:
+        pairs: the studies.
+        floors: the rows.
+        labels: of the judged system, then of each row.
+        how: resampling; fewer permutations do here.
+    """
+    found: list[Number] = []
+    against: dict[str, list[Comparison]] = {}
+    core = _core(pairs, pairs.predictions, labels[0])
+    fewer = replace(how, n_permutations=_FLOOR_PERMUTATIONS)
+    for row, labelled in zip(floors, labels[1 : 1 + len(floors)], strict=True):
+        families = _core(pairs, row.texts, labelled)
+        found += numbers(families, pairs.patients, how, system=row.name)
+        held = comparisons(core, families, pairs.patients, fewer) if row.name != SELF else []
+        against[row.name] = [one for one in held if one.name in HEADLINES]
+    return found, against
 
 
 def _check_baseline(
