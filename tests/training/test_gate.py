@@ -18,7 +18,7 @@ from hilum.models.expert import load_expert
 from hilum.models.gate import KINDS, MEASURES, STARTER, load_gate
 from hilum.models.pixels import expert_input
 from hilum.training import gate_features
-from hilum.training.gate import load_recipe, train_gate
+from hilum.training.gate import train_gate
 from hilum.training.gate_card import outcomes
 from hilum.training.gate_features import read_sets, split_of, thumbnail, without_duplicates
 from hilum.training.gate_fit import Table, _upper, between, choose, fit_head
@@ -33,6 +33,8 @@ from hilum.training.gate_pictures import (
     table_of_chests,
     version_of,
 )
+from hilum.training.gate_recipe import GateRecipe
+from hilum.training.recipe import load_recipe
 from tiny_expert import write_expert
 
 
@@ -159,7 +161,9 @@ axes = 4
 def trained(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gate")
     (folder / "recipe.toml").write_text(RECIPE)
-    recipe = load_recipe(folder / "recipe.toml", {"data.root": str(root), "data.cache": str(folder / "cache")})
+    recipe = load_recipe(
+        folder / "recipe.toml", GateRecipe, {"data.root": str(root), "data.cache": str(folder / "cache")}
+    )
     expert = lively(folder / "expert")
     reports = []
     train_gate(recipe, folder / "out", expert=expert, card_file=folder / "card.md", progress=reports.append)
@@ -237,7 +241,7 @@ def test_data_that_cannot_be_used_is_said(root, tmp_path):
     with pytest.raises(DataError, match="lacks"):
         list(table_of_chests("x", tmp_path / "labels.csv", tmp_path))
     (tmp_path / "recipe.toml").write_text(RECIPE)
-    recipe = load_recipe(tmp_path / "recipe.toml", {"data.root": str(tmp_path)})
+    recipe = load_recipe(tmp_path / "recipe.toml", GateRecipe, {"data.root": str(tmp_path)})
     with pytest.raises(DataError, match=r"home.labels\.csv cannot be read"):
         train_gate(recipe, tmp_path / "out")
     (tmp_path / "full").mkdir()
@@ -386,7 +390,7 @@ def test_the_bundled_gate_is_what_its_card_says(repository):
         (kind.code, kind.warn, kind.abstain) for kind in info.gate.kinds
     ]
     assert found["recipe"] == info.provenance["recipe"]
-    recipe = load_recipe(repository / "recipes" / "gate-starter.toml")
+    recipe = load_recipe(repository / "recipes" / "gate-starter.toml", GateRecipe)
     assert recipe.model_dump(mode="json", exclude={"data": {"root", "cache"}}, exclude_none=True) == found["recipe"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -65,15 +66,17 @@ def expert(
     with _training_packages():
         from hilum.training.expert import train_expert
         from hilum.training.expert_recipe import ExpertRecipe
+        from hilum.training.expert_studies import read_expert_material
         from hilum.training.summary import expert_lines
 
     settings = _recipe(recipe, ExpertRecipe, changes)
+    read = cache(lambda: read_expert_material(settings))  # a large manifest takes half a minute
     with goes_on():
-        _begin(expert_lines(settings, device.value, whole=check), out, check=check)
+        said = _begin(expert_lines(settings, device.value, read, whole=check), out, check=check)
         if check:
             return
         with training_view() as show:
-            info = train_expert(settings, out, device=device.value, progress=show)
+            info = train_expert(settings, out, device=device.value, progress=show, material=read() if said else None)
     if _first():
         _written(out / "checkpoint", f": {info.name} {info.version}; the run's page is {out / 'index.html'}")
 
@@ -136,15 +139,19 @@ def _stage(
     with _training_packages():
         from hilum.training.reporter_recipe import ReporterRecipe
         from hilum.training.run import train_reporter
+        from hilum.training.studies import read_material
         from hilum.training.summary import stage_lines
 
     settings = _recipe(recipe, ReporterRecipe, changes)
+    read = cache(lambda: read_material(settings.data, settings.images, settings.minimum_age_years))
     with goes_on():
-        _begin(stage_lines(stage, settings, device.value, whole=check), out, check=check)
+        said = _begin(stage_lines(stage, settings, device.value, read, whole=check), out, check=check)
         if check:
             return
         with training_view(settings.optimiser.steps) as show:
-            info = train_reporter(stage, settings, out, device=device.value, progress=show)
+            info = train_reporter(
+                stage, settings, out, device=device.value, progress=show, material=read() if said else None
+            )
     if _first():
         _written(out / "checkpoint", f": {info.name} {info.version}; the run's page is {out / 'index.html'}")
 
@@ -226,19 +233,22 @@ def _overrides(changes: list[str] | None) -> dict[str, str]:
     return found
 
 
-def _begin(lines: Iterable[str], out: Path, *, check: bool) -> None:
+def _begin(lines: Iterable[str], out: Path, *, check: bool) -> bool:
     """Say what is about to be trained; with --check that is all, and what was asked for.
 
-    Nothing is said where the run is finished or another process says it.
+    Returns:
+        False where nothing was said: the run is finished, or another process says it.
     """
     from hilum.training.run_folder import check_run_folder
 
     check_run_folder(out)
-    if _first() and (check or not (out / "checkpoint").is_dir()):
-        for line in lines:
-            _say(line, err=not check)
-        if check:
-            _say("Nothing was trained (--check).", err=False)
+    if not _first() or ((out / "checkpoint").is_dir() and not check):
+        return False
+    for line in lines:
+        _say(line, err=not check)
+    if check:
+        _say("Nothing was trained (--check).", err=False)
+    return True
 
 
 def _first() -> bool:

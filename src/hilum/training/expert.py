@@ -41,7 +41,12 @@ _log = logging.getLogger(__name__)
 
 
 def train_expert(
-    recipe: ExpertRecipe, out: Path, *, device: str = "auto", progress: Progress | None = None
+    recipe: ExpertRecipe,
+    out: Path,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+    material: ExpertMaterial | None = None,
 ) -> CheckpointInfo:
     """Train an expert, or go on with it, and write its checkpoint, its scores and its figures.
 
@@ -52,6 +57,7 @@ def train_expert(
         out: the run's folder.
         device: auto, cpu or cuda.
         progress: told of logged rows, in the first process.
+        material: what the recipe's manifests hold, where it was read already.
 
     Returns:
         What the checkpoint says of itself; which figures could not be had, and why, is in its provenance
@@ -73,7 +79,7 @@ def train_expert(
             "'frozen', or one process."
         )
     told = progress if state.is_main_process else None
-    material = read_expert_material(recipe)
+    material = material or read_expert_material(recipe)
     check_before_training(recipe, material)
     finished, identity = out / "checkpoint", _identity(recipe, material)
     with state.main_process_first():

@@ -17,7 +17,6 @@ from hilum.models.checkpoint import Capabilities, CheckpointInfo, GateSpec, writ
 from hilum.models.expert import WEIGHTS, Expert, load_expert
 from hilum.models.gate import GateNetwork
 from hilum.records import View
-from hilum.training import recipe as recipes
 from hilum.training.gate_card import all_scores, card, figures
 from hilum.training.gate_features import Progress, read_sets, without_duplicates
 from hilum.training.gate_fit import Table, choose, fit_gate
@@ -25,11 +24,6 @@ from hilum.training.gate_pictures import ADULT_YEARS
 from hilum.training.gate_recipe import GateRecipe
 
 CARD = "MODEL_CARD.md"
-
-
-def load_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> GateRecipe:
-    """Read a gate's recipe; see `hilum.training.recipe.load_recipe`."""
-    return recipes.load_recipe(path, GateRecipe, overrides)
 
 
 def train_gate(

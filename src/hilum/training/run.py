@@ -40,7 +40,13 @@ _log = logging.getLogger(__name__)
 
 
 def train_reporter(
-    stage: Stage, recipe: ReporterRecipe, out: Path, *, device: str = "auto", progress: Progress | None = None
+    stage: Stage,
+    recipe: ReporterRecipe,
+    out: Path,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+    material: Material | None = None,
 ) -> CheckpointInfo:
     """Train a stage, or go on with it, and write its checkpoint.
 
@@ -52,6 +58,7 @@ def train_reporter(
         out: the run's folder.
         device: auto, cpu or cuda.
         progress: told of logged rows, in the first process.
+        material: what the recipe's manifests hold, where it was read already.
 
     Returns:
         What the checkpoint says of itself.
@@ -66,7 +73,7 @@ def train_reporter(
         raise UsageError("No CUDA device was found by torch; use --device cpu or auto.")
     check_run_folder(out)
     state = PartialState(cpu=cpu)
-    material = read_material(recipe.data, recipe.images, recipe.minimum_age_years)
+    material = material or read_material(recipe.data, recipe.images, recipe.minimum_age_years)
     finished = out / "checkpoint"
     if not finished.is_dir():  # one that is finished may have lost its pictures since
         require_pictures(material, recipe)

@@ -137,19 +137,15 @@ class Best:
     def offer(
         self, weights: Callable[[], dict[str, torch.Tensor]], step: int, figures: Mapping[str, float], *, write: bool
     ) -> None:
-        """Keep these weights where they are better than the best; of equals the earlier ones stay.
+        """Keep these weights where they are better than the best; of equals those of the lower loss, else the earlier.
 
         Every process offers, the first one writes; `weights` is called by all or none.
         """
-        value = figures.get(self._metric)
-        if value is not None and math.isnan(value):
-            value = None
-        before = self._found
-        sign = -1.0 if self._metric == "loss" else 1.0
-        if before and before["value"] is not None and (value is None or sign * value <= sign * before["value"]):
+        value, loss = _measured(figures.get(self._metric)), _measured(figures.get("loss"))
+        if not self._is_better(value, loss):
             return
         offered = weights()
-        self._found = {"step": step, "metric": self._metric, "value": value}
+        self._found = {"step": step, "metric": self._metric, "value": value, "loss": loss}
         if not write:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -160,6 +156,21 @@ class Best:
         for old in self._folder.glob("weights-*.safetensors"):
             if old != self.weights:
                 old.unlink()
+
+    def _is_better(self, value: float | None, loss: float | None) -> bool:
+        before = self._found
+        if not before or before["value"] is None:
+            return True
+        if value is None:
+            return False
+        if value == before["value"]:  # F1 of few studies is often equal, at 1 for good, while the loss still falls
+            return loss is not None and before["loss"] is not None and loss < before["loss"]
+        return value < before["value"] if self._metric == "loss" else value > before["value"]
+
+
+def _measured(figure: float | None) -> float | None:
+    """A figure that says something; None where nothing was measured."""
+    return None if figure is None or math.isnan(figure) else figure
 
 
 class Log:

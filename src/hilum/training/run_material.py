@@ -135,7 +135,7 @@ def with_pictures(
             the order of all that is still to come.
 
     Raises:
-        DataError: more than 2 % of the studies are lost, or no study to train on is left.
+        DataError: more than 2 % of the studies are lost, and more than one is, or no study to train on is left.
     """
 
     def whole(studies: Iterable[TrainingStudy]) -> tuple[TrainingStudy, ...]:
@@ -149,7 +149,7 @@ def with_pictures(
     every = (*material.train, *material.validate)
     lost = len(every) - len(kept.train) - len(kept.validate)
     gone = sum(any(file in missing for file in one.files) for one in every)
-    if lost > _MOST_LOST * len(every) or not kept.train:
+    if lost > max(1, _MOST_LOST * len(every)) or not kept.train:
         raise DataError(_refusal(every, lost, missing, unreadable, recipe))
     kept = noted(kept, "with a missing picture, over all sources", gone)
     return noted(kept, "with an unreadable picture, over all sources", lost - gone)

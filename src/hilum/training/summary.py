@@ -1,13 +1,12 @@
 """What a run is about to do, in lines for people: what is trained, from what, on which studies, where, how long.
 
-The lines come one by one, so that the first is there before a manifest is read. A manifest of 300,000 studies takes
-19 s for a reporter and 38 s for an expert on one core, as it does once more when the run itself reads it.
+The lines come one by one, so that the first is there before a manifest is read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -18,22 +17,25 @@ from hilum.training.conditioning import read_scores
 from hilum.training.expert_checks import check_before_training, learned_findings
 from hilum.training.expert_network import start_network
 from hilum.training.expert_recipe import ExpertRecipe
-from hilum.training.expert_studies import read_expert_material
+from hilum.training.expert_studies import ExpertMaterial
 from hilum.training.pictures import missing_pictures
 from hilum.training.reporter_recipe import Conditioning, ReporterRecipe
 from hilum.training.run_base import Stage, base_of, history
 from hilum.training.run_material import require_pictures
 from hilum.training.stream import Order
-from hilum.training.studies import Material, SourceSummary, read_material
+from hilum.training.studies import Material, SourceSummary
 
 
-def stage_lines(stage: Stage, recipe: ReporterRecipe, device: str, *, whole: bool = False) -> Iterator[str]:
+def stage_lines(
+    stage: Stage, recipe: ReporterRecipe, device: str, read: Callable[[], Material], *, whole: bool = False
+) -> Iterator[str]:
     """The lines of a reporter's stage.
 
     Args:
         stage: which.
         recipe: its settings.
         device: auto, cpu or cuda.
+        read: gives what the manifests hold.
         whole: also read the expert and its scores, and look whether the pictures are there.
 
     Raises:
@@ -45,7 +47,7 @@ def stage_lines(stage: Stage, recipe: ReporterRecipe, device: str, *, whole: boo
     yield f"{stage} of a reporter: {identity.name} {identity.version}, from {_start(stage, recipe)}, on {place}."
     if whole:
         yield _told(recipe.conditioning)
-    material = read_material(recipe.data, recipe.images, recipe.minimum_age_years)
+    material = read()
     yield from _sources([one.manifest for one in recipe.data], material.sources, "left out")
     if whole:
         require_pictures(material, recipe)
@@ -54,12 +56,15 @@ def stage_lines(stage: Stage, recipe: ReporterRecipe, device: str, *, whole: boo
     yield f"{options.steps:,} steps of {options.batch:,} studies, {passes:.3g} passes over what is trained on."
 
 
-def expert_lines(recipe: ExpertRecipe, device: str, *, whole: bool = False) -> Iterator[str]:
+def expert_lines(
+    recipe: ExpertRecipe, device: str, read: Callable[[], ExpertMaterial], *, whole: bool = False
+) -> Iterator[str]:
     """The lines of an expert.
 
     Args:
         recipe: its settings.
         device: auto, cpu or cuda.
+        read: gives what the manifests hold.
         whole: also read the weights that it starts from, look whether the pictures are there, and do what checks there
             are before training.
 
@@ -73,7 +78,7 @@ def expert_lines(recipe: ExpertRecipe, device: str, *, whole: bool = False) -> I
         start_network(network, 1, options.seed)
     start = "ImageNet weights" if network.start == "imagenet" else network.start
     yield f"An expert: {identity.name} {identity.version}, from {start}, on {place}."
-    material = read_expert_material(recipe)
+    material = read()
     yield from _sources([one.manifest for one in recipe.data], material.sources, "not learned from")
     if whole:
         missing = missing_pictures([file for one in material.studies for file in one.files])
