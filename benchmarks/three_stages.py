@@ -85,7 +85,7 @@ def main() -> None:
         hilum("train", stage, str(RECIPES / f"{recipe}.toml"), *changes(settings), "--out", str(out / name))
     expert = str(out / "expert" / "checkpoint")
     hilum("ablate", "expert", "--manifest", str(out / "south"), "--model", str(out / "stage123" / "checkpoint"),
-          "--expert", expert, "--out", str(out / "ablate-expert"))  # fmt: skip
+          "--expert", expert, "--out", str(out / "stage123" / "ablation"))  # fmt: skip
     models = [w for n in ("stage1", "stage12", "stage123", "stage13") for w in ("--model", f"{n}={out / n}/checkpoint")]
     hilum("ablate", "stage", "--manifest", str(out / "south"), *models, "--expert", expert, "--out",
           str(out / "ablate-stage"))  # fmt: skip

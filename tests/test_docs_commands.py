@@ -610,6 +610,7 @@ def test_train_on_your_mimic_cxr(repository: Path, tmp_path: Path, shell: Shell)
     history = json.loads((tmp_path / "runs" / "stage3" / "checkpoint" / "hilum.json").read_text())["provenance"]
     assert [entry["stage"] for entry in history["stage_history"]] == ["stage1", "stage1", "stage2", "stage3"]
     assert (tmp_path / "ablations" / "stages" / "index.html").is_file()
+    assert "Ablation: expert" in (tmp_path / "runs" / "stage1" / "index.html").read_text(encoding="utf-8")
 
 
 def test_adapt_to_your_hospital(

@@ -159,3 +159,17 @@ def test_the_page_is_made_anew(out: Path) -> None:
     log(out, TRAINED)
     assert page(out) != first
     assert page(out) == page(out)
+
+
+def test_an_ablation_in_the_folder_is_on_the_page(out: Path) -> None:
+    log(out, TRAINED)
+    assert "Ablation" not in page(out)
+    (out / "checkpoint").mkdir()
+    assert "hilum ablate expert --model RUN/checkpoint" in page(out)
+    (out / "looks").mkdir()
+    said = {"experiment": "expert", "verdicts": [{"code": "picture", "text": "It <looks>.", "grave": False}]}
+    (out / "looks" / "ablation.json").write_text(json.dumps(said))
+    text = page(out)
+    assert "It &lt;looks&gt;." in text
+    assert 'href="looks/index.html"' in text
+    assert "RUN/checkpoint" not in text

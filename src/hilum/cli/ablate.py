@@ -197,6 +197,10 @@ def _written(found: ExpertAblation | StageAblation, out: Path) -> None:
     from hilum.evaluation.ablation.page import write_ablation
 
     files = write_ablation(found, out)
+    if (out.parent / "run.json").is_file():  # in a run's folder: the run's page shows it
+        from hilum.training.run_page import write_page
+
+        write_page(out.parent)
     for line in summary(found):
         typer.echo(line)
     typer.echo(f"Written to {out}: {', '.join(file.name for file in files)}.", err=True)

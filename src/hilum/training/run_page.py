@@ -1,4 +1,4 @@
-"""The page of a run: curves, figures per finding, sample reports, and what the run is made of."""
+"""The page of a run: curves, figures per finding, sample reports, its ablations, and what the run is made of."""
 
 from __future__ import annotations
 
@@ -67,12 +67,29 @@ def write_page(out: Path) -> None:
         newest=newest,
         samples=_lines(out / "samples.jsonl")[:_SAMPLES],
         most_tokens=run["recipe"]["validation"].get("max_new_tokens"),
+        missing=_missing_figures(out),
+        ablations=_ablations(out),
+        finished=(out / "checkpoint").is_dir(),
+        expert=expert,
         parts=[f"{place.parent.relative_to(out)}/index.html" for place in sorted(out.glob("folds/*/run.json"))],
         facts=_expert_facts(run) if expert else _facts(run),
     )
     staged = out / "index.part"
     staged.write_text(page, encoding="utf-8")
     staged.replace(out / "index.html")
+
+
+def _missing_figures(out: Path) -> list[str]:
+    """The figures of a finished expert that could not be had, with the reasons."""
+    file = out / "validation" / "validation.json"
+    missing: list[str] = json.loads(file.read_text(encoding="utf-8")).get("missing", []) if file.exists() else []
+    return missing
+
+
+def _ablations(out: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The ablations that lie in a run's folder: the way to the page of each, and the document."""
+    files = sorted(out.glob("*/ablation.json"))
+    return [(f"{file.parent.name}/index.html", json.loads(file.read_text(encoding="utf-8"))) for file in files]
 
 
 def _done(rows: Sequence[dict[str, Any]], optimiser: dict[str, Any]) -> str:
