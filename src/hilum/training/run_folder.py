@@ -158,14 +158,14 @@ class Best:
                 old.unlink()
 
     def _is_better(self, value: float | None, loss: float | None) -> bool:
-        before = self._found
-        if not before or before["value"] is None:
+        best, best_loss = self._found.get("value"), self._found.get("loss")
+        if best is None:
             return True
         if value is None:
             return False
-        if value == before["value"]:  # F1 of few studies is often equal, at 1 for good, while the loss still falls
-            return loss is not None and before["loss"] is not None and loss < before["loss"]
-        return value < before["value"] if self._metric == "loss" else value > before["value"]
+        if value == best:  # F1 of few studies is often equal, at 1 for good, while the loss still falls
+            return loss is not None and best_loss is not None and bool(loss < best_loss)
+        return bool(value < best if self._metric == "loss" else value > best)
 
 
 def _measured(figure: float | None) -> float | None:
