@@ -1,11 +1,17 @@
 """Fixtures every room shares."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from original_format import write_original
+
+# a shell that starts the tests in the background has them ignore Ctrl-C, which some of them are about
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"

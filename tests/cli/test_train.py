@@ -1,5 +1,6 @@
 """`hilum train`: a recipe, changes to it, a checkpoint that reads."""
 
+import importlib
 import json
 import sys
 
@@ -227,6 +228,9 @@ def test_a_recipe_of_another_command_names_that(hilum, repository, tmp_path, com
 
 
 def test_what_only_training_needs_is_named_where_it_is_missing(hilum, repository, tmp_path, monkeypatch):
+    # what is imported anew must not stay behind
+    package = sys.modules["hilum"]
+    monkeypatch.setattr(package, "training", importlib.import_module("hilum.training"))
     for name in [name for name in sys.modules if name.startswith("hilum.training")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sklearn", None)
